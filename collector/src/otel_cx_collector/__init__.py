@@ -1,0 +1,1 @@
+"""otel-cx-collector: from tagged OTLP spans to judged customer journeys."""

@@ -1,0 +1,1 @@
+"""OTLP bytes to candidate spans; never raises on input."""

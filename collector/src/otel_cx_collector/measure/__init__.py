@@ -1,0 +1,1 @@
+"""Pure functions from step rows to figures: SLIs, episodes, score."""

@@ -1,0 +1,176 @@
+"""What measure answers with: one journey's figures over one window. Plain values, no behaviour but JSON rounding."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptCounts:
+    """Weighted attempts that started in the window, by their state as of its end (measures.md 2.2)."""
+
+    started: float = 0
+    completed: float = 0
+    failed: float = 0
+    rejected: float = 0
+    abandoned: float = 0
+    pending: float = 0
+    recovered: float = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Distinct customers affected of active, with the Jeffreys 5 % and 95 % bounds of their ratio (4.10)."""
+
+    affected: int = 0
+    active: int = 0
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sli:
+    """One objective over its window (2.1, 2.4)."""
+
+    sli: str
+    step: str | None
+    good: float
+    total: float
+    target: float
+    budget_spent: float | None
+    window_s: int
+    since_ns: int | None
+    """Start of the data when the window reaches back further; None when the window is full."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepFigures:
+    """Weighted executions of one step; ``ok`` includes ``slow``. Quantiles of ok executions, None when there are none."""
+
+    ok: float = 0
+    failed: float = 0
+    rejected: float = 0
+    cancelled: float = 0
+    slow: float = 0
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+    p99_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Executions and customers of one dimension value (or one cell of two)."""
+
+    ok: float = 0
+    failed: float = 0
+    customers: int = 0
+    affected: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Factors:
+    """The CXI vector (4.7): full precision here, four digits in its text. ``H = c*g*v*m*a/n + x - b``, clipped at 0."""
+
+    journey: str
+    c: float
+    g: float
+    v: float
+    m: float
+    a: int
+    n: float
+    x: float
+    b: float
+    h50: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """A run of harmed minutes of one journey (4.8). Times in seconds since the epoch, ``end_s`` exclusive."""
+
+    start_s: int
+    end_s: int
+    confirmed_s: int
+    """T of the first true test."""
+    over: bool
+    young: bool
+    baseline: str
+    """``recent``, ``seasonal`` or ``none``."""
+    harm_minutes: float
+    score: float
+    vector: str
+    factors: Factors
+    reach: Reach
+    by_step: dict[str, float] = field(default_factory=dict)
+    """Equivalent minutes added by each step's harmed attempts, before the everyday part is taken off."""
+    segments: dict[str, Reach] = field(default_factory=dict)
+    regions: dict[str, Reach] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """One journey over ``[from_ns, to_ns)``, as of ``to_ns``."""
+
+    journey: str
+    from_ns: int
+    to_ns: int
+    grade: str
+    attempts: AttemptCounts
+    customers: Reach
+    slis: tuple[Sli, ...]
+    steps: dict[str, StepFigures]
+    by: dict[str, dict[str, Share]]
+    harm_minutes: float
+    episodes: tuple[Episode, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """The live score of a journey at slice boundary T (4.5)."""
+
+    at_s: int
+    score: float
+    """S_live, 0 <= score < 100."""
+    h60: float
+    rho: float
+    harmed: bool
+    """The last closed minute is harmed."""
+    episode: Episode | None
+    """The open episode, if any."""
+    vector: str
+    """Vector of the open episode, or the empty one of a journey that is not hurt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Figures over equal steps of time: one list entry each. None where there was no traffic or no measurement."""
+
+    start_s: int
+    step_s: int
+    active: list[int]
+    """Distinct attempts with an execution in the step of time."""
+    harmed: list[int]
+    """Of these, the ones with a harmful execution."""
+    ok: list[float]
+    failed: list[float]
+    rejected: list[float]
+    success: list[float | None]
+    """ok / (ok + failed)."""
+    p95_ms: list[float | None]
+    measured: list[bool]
+    provisional: list[bool]
+    """Newer than the last settled slice: shown hatched, never judged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exemplar:
+    """One harmful execution, to look up in the trace back end."""
+
+    trace_id: str
+    span_id: str
+    at_ns: int
+    step: str
+    outcome: str
+    duration_ms: float
+    error_class: str
+    segment: str
+    region: str
+    service: str
+    service_version: str

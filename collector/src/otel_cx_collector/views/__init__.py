@@ -1,0 +1,1 @@
+"""The questions the product answers; api and web ask only these."""

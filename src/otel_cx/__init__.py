@@ -1,0 +1,1 @@
+"""otel-cx: tags OpenTelemetry spans with the customer journey they serve."""
