@@ -1,0 +1,232 @@
+"""The mappings decisions are written with: saturation, predicates, rules, channels. Not their evaluation."""
+
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BeforeValidator, Discriminator, Field, Tag
+
+from otel_cx_collector.inventory.vocabulary import (
+    Attribute,
+    Duration,
+    Link,
+    Name,
+    Number,
+    OneOf,
+    Shape,
+    Share,
+    Text,
+)
+
+SEVERITIES: Final = ("P1", "P2", "P3", "P4")
+BY_SCORE: Final = "by-score"
+EVERY_JOURNEY: Final = "*"
+
+Quantile = Annotated[str, OneOf(("p50", "p75", "p90", "p95", "p99", "p99.9"))]
+Positive = Annotated[Number, Field(gt=0)]
+
+
+class Saturation(Shape):
+    """A resource that can run out, and the metric that says how full it is."""
+
+    metric: Attribute
+    """Name of the metric."""
+    where: dict[Attribute, Text] = {}
+    """Attributes its points must carry."""
+    limit: Positive
+    """Full, in the metric's unit."""
+    warn: Share = 0.8
+    """Share of the limit that is worth a word."""
+
+
+class _Sustained(Shape):
+    for_ns: Duration = Field(default=0, alias="for")
+    """True only after this long on measured slices."""
+
+
+class LatencyAbove(_Sustained):
+    """A quantile of a journey's ok executions is above a threshold."""
+
+    latency: Quantile
+    step: Name | None = None
+    over_ns: Duration = Field(alias="over")
+    above_ns: Duration = Field(alias="above")
+
+
+class CompletionDrop(_Sustained):
+    """Completion is lower than its baseline by a relative share."""
+
+    completion: Literal["drop"]
+    by: Share
+    over_ns: Duration = Field(alias="over")
+
+
+class CompletionUnchanged(_Sustained):
+    """Completion is what its baseline says, within a relative share."""
+
+    completion: Literal["unchanged"]
+    within: Share
+    over_ns: Duration = Field(alias="over")
+
+
+class AvailabilityOk(_Sustained):
+    """The error rate is within the journey's availability target."""
+
+    availability: Literal["ok"]
+    step: Name | None = None
+    over_ns: Duration = Field(alias="over")
+
+
+class SaturationAbove(_Sustained):
+    """A resource is fuller than a share of its limit."""
+
+    saturation: Name
+    """A name under saturation."""
+    above: Share
+
+
+class ImpactAbove(_Sustained):
+    """The journey's live score is above a number from 0 to 100."""
+
+    impact: Literal["score"]
+    above: Annotated[Number, Field(ge=0, lt=100)]
+
+
+class AllOf(Shape):
+    """True when every part is (Kleene's three values)."""
+
+    parts: tuple["Predicate", ...] = Field(alias="all", min_length=1)
+
+
+class AnyOf(Shape):
+    """True when one part is (Kleene's three values)."""
+
+    parts: tuple["Predicate", ...] = Field(alias="any", min_length=1)
+
+
+class Not(Shape):
+    """True when the part is false."""
+
+    part: "Predicate" = Field(alias="not")
+
+
+PREDICATES: Final = ("latency", "completion", "availability", "saturation", "impact", "all", "any", "not")
+"""The first of these keys in a mapping says which predicate it is."""
+
+
+def _predicate(value: Any) -> str | None:
+    if not isinstance(value, dict):
+        return None
+    key = next((key for key in PREDICATES if key in value), None)
+    if key == "completion" and value[key] in ("drop", "unchanged"):
+        return f"({value[key]})"
+    return f"({key})" if key else None
+
+
+Predicate = Annotated[
+    Annotated[LatencyAbove, Tag("(latency)")]
+    | Annotated[CompletionDrop, Tag("(drop)")]
+    | Annotated[CompletionUnchanged, Tag("(unchanged)")]
+    | Annotated[AvailabilityOk, Tag("(availability)")]
+    | Annotated[SaturationAbove, Tag("(saturation)")]
+    | Annotated[ImpactAbove, Tag("(impact)")]
+    | Annotated[AllOf, Tag("(all)")]
+    | Annotated[AnyOf, Tag("(any)")]
+    | Annotated[Not, Tag("(not)")],
+    Discriminator(_predicate, custom_error_type="predicate", custom_error_message="predicate"),
+]
+"""A condition with three values: true, false, unknown."""
+
+
+class Escalate(Shape):
+    """Open an incident of a severity, or raise one, and tell people."""
+
+    severity: Annotated[str, OneOf((*SEVERITIES, BY_SCORE))]
+    notify: tuple[Name, ...] = ()
+    """Names under notify."""
+
+
+class Monitor(Shape):
+    """Open nothing; look again for this long."""
+
+    monitor_ns: Duration = Field(alias="monitor")
+
+
+def _consequence(value: Any) -> str | None:
+    if isinstance(value, dict):
+        return "(monitor)" if "monitor" in value else "(escalate)"
+    return None
+
+
+Consequence = Annotated[
+    Annotated[Escalate, Tag("(escalate)")] | Annotated[Monitor, Tag("(monitor)")],
+    Discriminator(_consequence, custom_error_type="consequence", custom_error_message="consequence"),
+]
+
+
+def _unknown(value: Any) -> str | None:
+    return "(word)" if isinstance(value, str) else _consequence(value)
+
+
+def _boolean_as_word(value: Any) -> Any:
+    return {True: "true", False: "false"}[value] if isinstance(value, bool) else value
+
+
+OnUnknown = Annotated[
+    Annotated[Literal["hold", "true", "false"], Tag("(word)")]
+    | Annotated[Escalate, Tag("(escalate)")]
+    | Annotated[Monitor, Tag("(monitor)")],
+    Discriminator(_unknown, custom_error_type="on_unknown", custom_error_message="on_unknown"),
+    BeforeValidator(_boolean_as_word),
+]
+
+
+class Rule(Shape):
+    """One branch of the decision tree: the first rule that is true decides."""
+
+    name: Text
+    journey: Name | Literal["*"]
+    """A journey, or "*" for every one."""
+    when: Predicate
+    then: Consequence
+    on_unknown: OnUnknown = "hold"
+    """hold, true, false, or what to do when evidence is missing."""
+
+
+class PagerDuty(Shape):
+    """Events API v2."""
+
+    routing_key_file: Text
+    """A file that holds the key; secrets never stand in the inventory."""
+
+
+class Slack(Shape):
+    """An incoming webhook."""
+
+    webhook_url_file: Text
+    """A file that holds the address, which is a secret."""
+
+
+class Webhook(Shape):
+    """A POST of JSON."""
+
+    url: Link
+
+
+class Channel(Shape):
+    """Who is told, and how: exactly one of pagerduty, slack, webhook."""
+
+    pagerduty: PagerDuty | None = None
+    slack: Slack | None = None
+    webhook: Webhook | None = None
+    min_severity: Annotated[str, OneOf(SEVERITIES)] | None = None
+    """Nothing below is sent; a paging channel takes P1 and P2 unless this says otherwise."""
+    every_ns: Duration | None = Field(default=None, alias="every")
+    """A heartbeat: sent at this interval as long as the collector works."""
+
+    @property
+    def kinds(self) -> list[str]:
+        """Which targets are given."""
+        return [name for name in ("pagerduty", "slack", "webhook") if getattr(self, name) is not None]
+
+
+for _recursive in (AllOf, AnyOf, Not, Rule):
+    _recursive.model_rebuild()

@@ -1,0 +1,19 @@
+"""The cure for a misspelt word: the nearest known one. Not a judgement on whether it is one."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Final
+
+MAX_LISTED: Final = 30
+"""More known words than a reader would look through are left out of a message."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """``did you mean `steps`? Known here: ...``, for the end of a message."""
+    words = list(dict.fromkeys(known))
+    if not words:
+        return "nothing is known here; remove it"
+    found = get_close_matches(word.lower()[:100], words, n=1, cutoff=0.5)
+    more = f", and {len(words) - MAX_LISTED} more" if len(words) > MAX_LISTED else ""
+    listed = f"nown here: {', '.join(words[:MAX_LISTED])}{more}"
+    return f"did you mean {found[0]}? K{listed}" if found else f"k{listed}"
