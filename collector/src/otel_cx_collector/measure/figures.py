@@ -43,7 +43,7 @@ class Sli:
 
 @dataclass(frozen=True, slots=True)
 class StepFigures:
-    """Weighted executions of one step; ``ok`` includes ``slow``. Quantiles of ok executions, None when there are none."""
+    """Weighted executions of one step; ``ok`` includes ``slow``. Quantiles of ok ones, None when there are none."""
 
     ok: float = 0
     failed: float = 0
@@ -119,6 +119,18 @@ class Figures:
     by: dict[str, dict[str, Share]]
     harm_minutes: float
     episodes: tuple[Episode, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How much of a window was measured (1.4), in slices."""
+
+    measured: int
+    expected: int
+    since_s: int | None
+    """The journey's first data, when the window reaches back further."""
+    reason: str
+    """Why it is unmeasured; empty when it is measured."""
 
 
 @dataclass(frozen=True, slots=True)
