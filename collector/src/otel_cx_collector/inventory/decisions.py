@@ -4,13 +4,16 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
+from otel_cx_collector.inventory.shape import Lasting
 from otel_cx_collector.inventory.vocabulary import (
     Attribute,
+    Between,
     Duration,
     Link,
     Name,
     Number,
     OneOf,
+    Positive,
     Shape,
     Share,
     Text,
@@ -21,7 +24,9 @@ BY_SCORE: Final = "by-score"
 EVERY_JOURNEY: Final = "*"
 
 Quantile = Annotated[str, OneOf(("p50", "p75", "p90", "p95", "p99", "p99.9"))]
-Positive = Annotated[Number, Field(gt=0)]
+Over = Annotated[Duration, Between("1m", "400d", "10s")]
+"""A window that ends at the slice boundary that is judged."""
+Sustained = Annotated[Duration, Between("0s", "24h", "10s")]
 
 
 class Saturation(Shape):
@@ -29,7 +34,7 @@ class Saturation(Shape):
 
     metric: Attribute
     """Name of the metric."""
-    where: dict[Attribute, Text] = {}
+    where: dict[Attribute, Text] = Field(default_factory=dict)
     """Attributes its points must carry."""
     limit: Positive
     """Full, in the metric's unit."""
@@ -38,7 +43,7 @@ class Saturation(Shape):
 
 
 class _Sustained(Shape):
-    for_ns: Duration = Field(default=0, alias="for")
+    for_ns: Sustained = Field(default=0, alias="for")
     """True only after this long on measured slices."""
 
 
@@ -47,8 +52,8 @@ class LatencyAbove(_Sustained):
 
     latency: Quantile
     step: Name | None = None
-    over_ns: Duration = Field(alias="over")
-    above_ns: Duration = Field(alias="above")
+    over_ns: Over = Field(alias="over")
+    above_ns: Lasting = Field(alias="above")
 
 
 class CompletionDrop(_Sustained):
@@ -56,7 +61,7 @@ class CompletionDrop(_Sustained):
 
     completion: Literal["drop"]
     by: Share
-    over_ns: Duration = Field(alias="over")
+    over_ns: Over = Field(alias="over")
 
 
 class CompletionUnchanged(_Sustained):
@@ -64,7 +69,7 @@ class CompletionUnchanged(_Sustained):
 
     completion: Literal["unchanged"]
     within: Share
-    over_ns: Duration = Field(alias="over")
+    over_ns: Over = Field(alias="over")
 
 
 class AvailabilityOk(_Sustained):
@@ -72,7 +77,7 @@ class AvailabilityOk(_Sustained):
 
     availability: Literal["ok"]
     step: Name | None = None
-    over_ns: Duration = Field(alias="over")
+    over_ns: Over = Field(alias="over")
 
 
 class SaturationAbove(_Sustained):
@@ -147,7 +152,7 @@ class Escalate(Shape):
 class Monitor(Shape):
     """Open nothing; look again for this long."""
 
-    monitor_ns: Duration = Field(alias="monitor")
+    monitor_ns: Annotated[Duration, Between("1m", "24h")] = Field(alias="monitor")
 
 
 def _consequence(value: Any) -> str | None:
@@ -219,7 +224,7 @@ class Channel(Shape):
     webhook: Webhook | None = None
     min_severity: Annotated[str, OneOf(SEVERITIES)] | None = None
     """Nothing below is sent; a paging channel takes P1 and P2 unless this says otherwise."""
-    every_ns: Duration | None = Field(default=None, alias="every")
+    every_ns: Annotated[Duration, Between("10s", "24h")] | None = Field(default=None, alias="every")
     """A heartbeat: sent at this interval as long as the collector works."""
 
     @property

@@ -94,9 +94,9 @@ class File(Shape):
     maintenance: tuple[Maintenance, ...] = ()
     journeys: Annotated[dict[Name, WrittenJourney], Field(min_length=1, max_length=MAX_JOURNEYS)]
     """By name."""
-    saturation: dict[Name, Saturation] = {}
+    saturation: dict[Name, Saturation] = Field(default_factory=dict)
     """Resources that can run out, by name."""
     escalation: tuple[Rule, ...] = ()
     """The decision tree: the first rule that is true decides."""
-    notify: dict[Name, Channel] = {}
+    notify: dict[Name, Channel] = Field(default_factory=dict)
     """Who is told, by name."""

@@ -20,7 +20,8 @@ class Report:
 
     def resolve(self, location: Path) -> Path:
         """The keys of ``location`` that stand in the file: tags of unions and missing keys are passed over."""
-        node, path = self.root, ()
+        node = self.root
+        path: Path = ()
         for key in location:
             found = node.child(key)
             if found is not None:

@@ -14,6 +14,7 @@ from otel_cx_collector.inventory.spelling import nearest
 from otel_cx_collector.inventory.vocabulary import (
     NAME_PATTERN,
     Attribute,
+    Between,
     Duration,
     Flag,
     Link,
@@ -21,6 +22,7 @@ from otel_cx_collector.inventory.vocabulary import (
     Number,
     OneOf,
     OrText,
+    Positive,
     Shape,
     Target,
     Text,
@@ -34,6 +36,9 @@ MAX_RULES: Final = 1000
 
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY")
 """Known HTTP methods of the OpenTelemetry semantic conventions; any other is recorded as ``_OTHER``."""
+
+Lasting = Annotated[Duration, Between("1ms", "24h")]
+"""How long one execution may take: an attempt is over after 24 hours, whatever happens."""
 
 SLIS: Final = ("availability", "latency", "completion")
 Sli = Annotated[str, OneOf(SLIS)]
@@ -130,7 +135,7 @@ class Step(Shape):
     """As on the span."""
     stage: Weight = 1.0
     """g: how much a failure here means, (0, 1]."""
-    slow_after_ns: Duration = Field(default=2 * NS, alias="slow_after")
+    slow_after_ns: Lasting = Field(default=2 * NS, alias="slow_after")
     """Longer is slow."""
     terminal: Flag = False
     """Ok here completes the attempt; without any, the last step listed does."""
@@ -145,11 +150,11 @@ class Objective(Shape):
     """What is promised."""
     step: Name | None = None
     """One step alone; else all."""
-    threshold_ns: Duration | None = Field(default=None, alias="threshold")
+    threshold_ns: Lasting | None = Field(default=None, alias="threshold")
     """Latency: this long is still good."""
     target: Target
     """Share that is to be good; below 100 %."""
-    window_ns: Duration = Field(default=30 * UNITS["d"], alias="window")
+    window_ns: Annotated[Duration, Between("1m", "400d", "10s")] = Field(default=30 * UNITS["d"], alias="window")
     """The time over which the error budget is counted."""
     alerts: tuple[Text, ...] | None = None
     """Burn-rate pairs, such as 6h/30m."""
@@ -210,15 +215,15 @@ class WrittenJourney(Shape):
     criticality: Weight = 1.0
     """c: how much this journey matters, (0, 1]."""
     kpi: Kpi | None = None
-    value: Annotated[Number, Field(gt=0)] | None = None
+    value: Positive | None = None
     """Worth of one completion where spans carry no amount, in the inventory's currency."""
     attempt: AttemptKey | None = None
     """Else session, customer, trace."""
-    timeout_ns: Duration = Field(default=30 * UNITS["m"], alias="timeout")
+    timeout_ns: Annotated[Duration, Between("1s", "24h")] = Field(default=30 * UNITS["m"], alias="timeout")
     """Silence after which an attempt is over."""
-    mature_ns: Duration | None = Field(default=None, alias="mature")
+    mature_ns: Annotated[Duration, Between("1s", "24h")] | None = Field(default=None, alias="mature")
     """Age at which live completion is counted; else the smaller of timeout and 5m."""
-    recovery_ns: Duration = Field(default=5 * UNITS["m"], alias="recovery")
+    recovery_ns: Annotated[Duration, Between("0s", "24h")] = Field(default=5 * UNITS["m"], alias="recovery")
     """A failure followed by success within this time hurts less."""
     impact: Impact = Impact()
     strict: Flag = False

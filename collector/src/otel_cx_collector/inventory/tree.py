@@ -72,13 +72,12 @@ def read(text: str, file: str) -> tuple[Node | None, list[Problem]]:
     """The tree of the one document in ``text`` (None when there is none to judge) and what is wrong with its YAML."""
     builder = _Builder(file)
     try:
-        if len(text) > MAX_BYTES or len(text.encode(errors="surrogatepass")) > MAX_BYTES:
-            raise _RefusedError(0, f"the file is larger than {MAX_BYTES} bytes", "split it, or drop what is not used")
+        _refuse_large(text)
         root = builder.build(text)
     except _RefusedError as refused:
         return None, [*builder.problems, Problem(file, refused.line, refused.what, refused.cure)]
     except MarkedYAMLError as error:
-        return None, [*builder.problems, _syntax(file, error)]
+        return None, [*builder.problems, _syntax(file, text, error)]
     except YAMLError as error:
         what = f"not YAML: {' '.join(str(error).split())}"
         return None, [*builder.problems, Problem(file, 0, what, "save it as UTF-8 text without control characters")]
@@ -88,15 +87,21 @@ def read(text: str, file: str) -> tuple[Node | None, list[Problem]]:
     return root, builder.problems
 
 
-def _syntax(file: str, error: MarkedYAMLError) -> Problem:
+def _refuse_large(text: str) -> None:
+    if len(text) > MAX_BYTES or len(text.encode(errors="surrogatepass")) > MAX_BYTES:
+        raise _RefusedError(0, f"the file is larger than {MAX_BYTES} bytes", "drop what is not used")
+
+
+def _syntax(file: str, text: str, error: MarkedYAMLError) -> Problem:
     mark = error.problem_mark or error.context_mark
     said = " ".join(" ".join(filter(None, (error.context, error.problem))).split())
     cure = "look at the indentation, quotes and brackets of this line and the one before"
     if mark is None:
         return Problem(file, 0, f"not YAML: {said}", cure)
-    rows = (mark.buffer or "").split("\n") if isinstance(getattr(mark, "buffer", None), str) else []
-    row = f" at {shown(rows[mark.line].strip())}" if mark.line < len(rows) and rows[mark.line].strip() else ""
-    return Problem(file, mark.line + 1, f"not YAML: {said}{row}", cure)
+    rows = text.split("\n")
+    row = rows[mark.line].strip() if mark.line < len(rows) else ""
+    said += f" at {shown(row)}" if row else ""
+    return Problem(file, mark.line + 1, f"not YAML: {said}", cure)
 
 
 def _number(text: str) -> Scalar:
@@ -110,8 +115,8 @@ _CORE: Final[tuple[tuple[re.Pattern[str], Callable[[str], Scalar]], ...]] = (
     (re.compile(r"~|null|Null|NULL|"), lambda _: None),
     (re.compile(r"true|True|TRUE|false|False|FALSE"), lambda text: text[0] in "tT"),
     (re.compile(r"[-+]?[0-9]+"), _number),
-    (re.compile(r"0o[0-7]+"), lambda text: int(text[2:], 8)),
-    (re.compile(r"0x[0-9a-fA-F]+"), lambda text: int(text[2:], 16)),
+    (re.compile(r"0o[0-7]+"), lambda text: int(text, 0)),
+    (re.compile(r"0x[0-9a-fA-F]+"), lambda text: int(text, 0)),
     (re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"), float),
     (re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"), lambda text: float(text.replace(".", ""))),
 )
@@ -124,7 +129,7 @@ def _plain(text: str) -> Scalar:
 
 @dataclass(slots=True)
 class _Open:
-    """A mapping or list whose end has not come yet; ``key`` (None: a merge) waits for its value, ``merged`` for the end."""
+    """A mapping or list whose end has not come yet; ``key`` waits for its value (None: merge)."""
 
     node: Node
     anchor: str | None
@@ -214,7 +219,7 @@ class _Builder:
         self.add(copy)
 
     def refuse_tag(self, event: Any) -> None:
-        if event.tag is not None and event.tag != "!" and event.tag != "tag:yaml.org,2002:str":
+        if event.tag not in (None, "!", "tag:yaml.org,2002:str"):
             raise _RefusedError(self.line, f"the tag {shown(str(event.tag))} is not read here", "remove the tag")
 
     def name(self, anchor: str | None, node: Node) -> None:

@@ -28,6 +28,7 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, cor
 from otel_cx import semconv
 from otel_cx_collector.inventory.quantities import (
     UnreadableError,
+    format_duration,
     parse_duration,
     parse_share,
     parse_time,
@@ -119,6 +120,32 @@ class OneOf:
 
 
 @dataclass(frozen=True)
+class Between:
+    """Bounds of a duration, written as the file writes them; ``step`` says which multiples are taken."""
+
+    low: str
+    high: str
+    step: str = "1ms"
+
+    def check(self, duration_ns: int) -> int:
+        """The duration itself. Raises UnreadableError."""
+        if not parse_duration(self.low) <= duration_ns <= parse_duration(self.high):
+            raise UnreadableError(
+                f"{format_duration(duration_ns)} is not between {self.low} and {self.high}",
+                "write a duration in between",
+            )
+        if self.step != "1ms" and duration_ns % parse_duration(self.step):
+            raise UnreadableError(
+                f"{format_duration(duration_ns)} is no multiple of {self.step}",
+                f"windows are counted in slices of {self.step}",
+            )
+        return duration_ns
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+
+@dataclass(frozen=True)
 class OrText:
     """Tells editors that a text may stand in place of the mapping."""
 
@@ -172,6 +199,7 @@ Duration = Annotated[
     int, BeforeValidator(parse_duration), WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN})
 ]
 """Nanoseconds; written with a unit."""
+Positive = Annotated[Number, Field(gt=0)]
 Time = Annotated[int, BeforeValidator(parse_time), WithJsonSchema({"type": "string", "pattern": TIME_PATTERN})]
 """Nanoseconds since the epoch; written as ISO 8601 with a zone."""
 Share = Annotated[
@@ -199,7 +227,9 @@ T = TypeVar("T")
 
 
 def _list_or_map(value: Any) -> str | None:
-    return {list: "(list)", tuple: "(list)", dict: "(map)"}.get(type(value))
+    if isinstance(value, dict):
+        return "(map)"
+    return "(list)" if isinstance(value, list | tuple) else None
 
 
 Values = Annotated[
