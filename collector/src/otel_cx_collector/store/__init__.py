@@ -1,1 +1,14 @@
-"""The one place that speaks to ClickHouse."""
+"""Step rows and heartbeats in ClickHouse dialect, embedded (chDB), and what carries rows there from the log.
+
+A row is idempotent by its key (environment, journey, minute, attempt, span id): of several copies the highest version
+survives, whatever was sent when and how often.
+
+Facts of the embedded engine that bind the caller: one process and one path at a time (another path once all stores are
+closed); never fork while a store is open; a read or an insert runs in the calling thread, on a connection of its own.
+"""
+
+from otel_cx_collector.config import StoreLimits
+from otel_cx_collector.store.client import Count, Store, StoreError, TableSize
+from otel_cx_collector.store.flush import Flusher, FlushState, StepSink
+
+__all__ = ["Count", "FlushState", "Flusher", "StepSink", "Store", "StoreError", "StoreLimits", "TableSize"]

@@ -1,0 +1,178 @@
+"""What the store is asked: rows in, each execution once out. Not how the engine is reached, nor what rows mean."""
+
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from otel_cx_collector.clock import now_ns
+from otel_cx_collector.config import StoreLimits
+from otel_cx_collector.events import MINUTE_S, NS
+from otel_cx_collector.store import sql
+from otel_cx_collector.store.engine import Engine, StoreError
+from otel_cx_collector.store.migrate import migrate
+
+__all__ = ["Count", "Store", "StoreError", "TableSize"]
+
+DAY_S: Final = 86_400
+INSERT_ROWS: Final = 500_000
+"""Most rows of one insert: half of what the engine makes one part of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Executions stored of one step in one service."""
+
+    environment: str
+    journey: str
+    step: str
+    service: str
+    grade: str
+    rows: int
+    last_end_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class TableSize:
+    """A table on disk; ``rows`` counts copies that no merge has met yet."""
+
+    rows: int = 0
+    bytes: int = 0
+    parts: int = 0
+
+
+class Store:
+    """Step rows and heartbeats over one directory. Thread-safe.
+
+    Opening brings the schema up to date; raises UserError when it cannot be opened or is of a later version. Everything
+    else raises StoreError when the store fails. ``clock`` stamps inserts: nanoseconds since the epoch.
+    """
+
+    def __init__(self, path: Path, limits: StoreLimits | None = None, clock: Callable[[], int] = now_ns) -> None:
+        self.limits = limits or StoreLimits()
+        self._clock = clock
+        self._inserting = threading.Lock()
+        self._engine = Engine(path, self.limits)
+        self._issued_us = self._visible_us = clock() // 1000
+        try:
+            migrate(self._engine, self._issued_us, self.limits.keep_ns)
+        except BaseException:
+            self._engine.close()
+            raise
+
+    @classmethod
+    @contextmanager
+    def temporary(cls, limits: StoreLimits | None = None, clock: Callable[[], int] = now_ns) -> Iterator[Self]:
+        """A store that keeps rows of any age, in a private directory that goes with it: for a replay."""
+        with tempfile.TemporaryDirectory(prefix="otel-cx-") as directory:
+            store = cls(Path(directory) / "store", replace(limits or StoreLimits(), keep_ns=None), clock)
+            with store:
+                yield store
+
+    def insert_steps(self, rows: pa.Table) -> None:
+        """Insert rows of STEP_SCHEMA: durable and visible when this returns.
+
+        Several days take several inserts; when one fails those before it stay, which a second try does not mind.
+        """
+        with self._inserting:
+            for part in _by_day(rows, "minute"):
+                for start in range(0, part.num_rows, INSERT_ROWS):
+                    self._insert(part.slice(start, INSERT_ROWS))
+
+    def steps(self, journey: str, start_ns: int, end_ns: int, environments: Sequence[str]) -> pa.Table:
+        """Executions that ended in [start_ns, end_ns), each once, sorted by (attempt, end, span_id).
+
+        Columns are those of STEP_SCHEMA and ``inserted_at`` (int64 microseconds). The strings of few values come
+        dictionary-encoded. One chunk a column.
+        """
+        return self._engine.query(
+            sql.query("steps"),
+            {"journey": journey, "environments": list(environments), **_between(start_ns, end_ns)},
+        )
+
+    def cursor_us(self) -> int:
+        """Where steps_inserted_since begins: all that is visible now is at or before it, all that comes is after."""
+        return self._visible_us
+
+    def steps_inserted_since(self, journey: str, cursor_us: int) -> tuple[pa.Table, int]:
+        """Copies inserted after a cursor, and the next cursor; columns and order as of ``steps``.
+
+        No insert is missed and none comes twice: each has a stamp of its own, in the order they become visible in. Of
+        an execution sent twice both copies may come: the caller keeps the highest version of each (attempt, minute,
+        span_id). A cursor is good while this store is open; after that begin with cursor_us() again.
+        """
+        to_us = self._visible_us
+        rows = self._engine.query(
+            sql.query("steps_inserted"), {"journey": journey, "after_us": cursor_us, "to_us": to_us}
+        )
+        return rows, to_us
+
+    def heartbeat(self, node: str, slices_s: Sequence[int]) -> None:
+        """Note that ``node`` has reported for the slices that start at these seconds."""
+        slices = pa.array(sorted(set(slices_s)), pa.uint32())
+        for part in _by_day(pa.table({"node": pa.array([node] * len(slices)), "slice": slices}), "slice"):
+            self._engine.insert("heartbeats", part)
+
+    def heartbeats(self, start_s: int, end_s: int) -> dict[str, list[int]]:
+        """Each node's slices in [start_s, end_s), in order."""
+        answer = self._engine.query(sql.query("heartbeats"), {"start_s": start_s, "end_s": end_s})
+        nodes: dict[str, list[int]] = {}
+        for node, slice_s in zip(answer["node"].to_pylist(), answer["slice_s"].to_pylist(), strict=True):
+            nodes.setdefault(node, []).append(slice_s)
+        return nodes
+
+    def counts(self, start_ns: int, end_ns: int) -> list[Count]:
+        """What is stored with an end in [start_ns, end_ns), each execution once."""
+        return [Count(**row) for row in self._engine.query(sql.query("counts"), _between(start_ns, end_ns)).to_pylist()]
+
+    def stats(self) -> dict[str, TableSize]:
+        """Size of each table on disk."""
+        rows = self._engine.query(sql.query("stats")).to_pylist()
+        return {"steps": TableSize(), "heartbeats": TableSize()} | {row.pop("table"): TableSize(**row) for row in rows}
+
+    def close(self) -> None:
+        """Wait for inserts and let go of the directory."""
+        with self._inserting:
+            self._engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _insert(self, rows: pa.Table) -> None:
+        # A stamp that failed is not used again: the rows may be there all the same.
+        self._issued_us = max(self._clock() // 1000, self._issued_us + 1)
+        stamp = pa.repeat(pa.scalar(self._issued_us, pa.timestamp("us")), rows.num_rows)
+        self._engine.insert("steps", rows.append_column("inserted_at", stamp))
+        self._visible_us = self._issued_us
+
+
+def _between(start_ns: int, end_ns: int) -> dict[str, int]:
+    """Bounds by end, and the minutes that can hold them: these are what the table is sorted and cut by."""
+    return {
+        "start_ns": start_ns,
+        "end_ns": end_ns,
+        "from_minute": _minute(start_ns),
+        "to_minute": _minute(end_ns - 1),
+    }
+
+
+def _minute(at_ns: int) -> int:
+    return min(max(at_ns // NS // MINUTE_S * MINUTE_S, 0), 2**32 - 1)
+
+
+def _by_day(rows: pa.Table, column: str) -> Iterator[pa.Table]:
+    """Rows by the day of a column of seconds: the partition they belong to."""
+    if rows.num_rows == 0:
+        return
+    days = pc.divide(rows[column], pa.scalar(DAY_S, pa.uint32()))
+    for day in pc.unique(days).to_pylist():
+        yield rows.filter(pc.equal(days, day))

@@ -1,0 +1,125 @@
+"""The embedded engine behind one door: a connection for each thread, foreign errors mapped. Not what is asked of it."""
+
+import re
+import threading
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import clickhouse_connect
+import pyarrow as pa
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from otel_cx_collector.config import StoreLimits
+from otel_cx_collector.errors import CollectorError, UserError
+
+_SETTINGS: Final[Mapping[str, object]] = {
+    # Copies of a row have the same minute, so they are in one partition, and FINAL need not look across.
+    "do_not_merge_across_partitions_select_final": 1,
+    # An insert is one part and so all or nothing: what cursors over inserted_at rely on.
+    "max_partitions_per_insert_block": 1,
+    "output_format_arrow_string_as_string": 1,
+    "output_format_arrow_low_cardinality_as_dictionary": 1,
+    "output_format_arrow_compression_method": "none",
+}
+_TRAILER: Final = re.compile(r" ?\(version [^)]*\)|Stack trace:.*", re.DOTALL)
+
+
+class StoreError(CollectorError):
+    """The store refused or failed: try again. Nothing of an insert that failed is to be relied on."""
+
+
+class Engine:
+    """chDB over one directory. Thread-safe; raises UserError when it cannot be opened, StoreError afterwards."""
+
+    def __init__(self, path: Path, limits: StoreLimits) -> None:
+        self.path = path
+        self._limits = limits
+        self._mine = threading.local()
+        self._clients: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._opening = threading.Lock()
+        self._closed = False
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.chmod(0o700)
+        except OSError as error:
+            raise UserError(
+                f"{path} cannot hold the store: {error.strerror}; set data: to a directory of ours"
+            ) from error
+        self._client()
+
+    def command(self, sql: str, parameters: Mapping[str, object] | None = None) -> None:
+        """Run a statement that answers nothing."""
+        with _mapped():
+            self._client().command(sql, parameters=parameters)
+
+    def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> pa.Table:
+        """The answer to a query, each column in one chunk; low-cardinality strings are dictionary-encoded."""
+        with _mapped():
+            answer = self._client().raw_query(sql, parameters, fmt="Arrow")
+        return pa.ipc.open_file(pa.py_buffer(answer)).read_all().unify_dictionaries().combine_chunks()
+
+    def insert(self, table: str, rows: pa.Table) -> None:
+        """Append rows of one partition, as one part."""
+        with _mapped():
+            self._client().insert_arrow(table, rows.combine_chunks())
+
+    def close(self) -> None:
+        """Close every thread's connection; the last one ends the engine."""
+        with self._opening:
+            self._closed = True
+        for client in list(self._clients):
+            client.close()
+
+    def _client(self) -> Any:
+        if self._closed:
+            raise StoreError("the store is closed: the collector is stopping")
+        client = getattr(self._mine, "client", None)
+        return client or self._open()
+
+    def _open(self) -> Any:
+        with self._opening:
+            if self._closed:
+                raise StoreError("the store is closed: the collector is stopping")
+            client = self._mine.client = self._connect()
+            self._clients.add(client)
+            return client
+
+    def _connect(self) -> Any:
+        """A connection for this thread; threads that end leave theirs to the garbage collector, which closes it."""
+        limits = self._limits
+        settings = {
+            **_SETTINGS,
+            "max_memory_usage": limits.query_memory_bytes,
+            "max_execution_time": limits.query_s,
+            "max_threads": limits.threads,
+        }
+        try:
+            return clickhouse_connect.get_client(
+                interface="chdb",
+                path=str(self.path),
+                settings=settings,
+                chdb_options={"max_server_memory_usage": limits.memory_bytes},
+            )
+        except ImportError as error:
+            raise UserError("the embedded store needs chDB; pip install 'otel-cx-collector[embedded]'") from error
+        except (ClickHouseError, RuntimeError, OSError) as error:
+            raise UserError(
+                f"the store in {self.path} cannot be opened: {_plain(error)}; stop the process that has it open, or "
+                f"give this one another data directory"
+            ) from error
+
+
+@contextmanager
+def _mapped() -> Iterator[None]:
+    try:
+        yield
+    except (ClickHouseError, RuntimeError, OSError, pa.ArrowException) as error:
+        raise StoreError(_plain(error)) from error
+
+
+def _plain(error: Exception) -> str:
+    """The engine's sentence without its version and stack."""
+    return _TRAILER.sub("", str(error)).strip()

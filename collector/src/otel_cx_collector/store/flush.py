@@ -1,0 +1,164 @@
+"""Carries what the log holds into the store, in order, for as long as it takes. Not who appends, nor what is stored."""
+
+import threading
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+
+import pyarrow as pa
+import structlog
+
+from otel_cx_collector.config import StoreLimits
+from otel_cx_collector.events import NS
+from otel_cx_collector.log import Log
+
+IDLE_S: Final = 0.5
+"""Longest sleep of a flusher with nothing to do; also how long stopping may take it to notice."""
+FIRST_RETRY_S: Final = 0.1
+LAST_RETRY_S: Final = 5.0
+"""Waits double between these: a store that is back is found within this time."""
+
+_logger = structlog.get_logger(__name__)
+
+
+class StepSink(Protocol):
+    """Where rows go: the store, or a test's idea of one."""
+
+    def insert_steps(self, rows: pa.Table) -> None:
+        """Return when the rows are durable; raise when that is not sure. Rows may come again."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlushState:
+    """How the flusher fares. Counts are since it was started."""
+
+    position: int
+    """Everything in the log up to here is in the store."""
+    rows: int = 0
+    blocks: int = 0
+    errors: int = 0
+    failing: bool = False
+    """The last try failed."""
+    last_error: str = ""
+    """What the last failure said, kept after it is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    last: int
+    rows: pa.Table
+
+
+class Flusher:
+    """A thread that sends the log's batches to the store in blocks, then lets the log forget them.
+
+    It reads the log itself, never a queue in memory, so a store that is away costs disk and not memory; what a crash
+    left in the log is sent first, by the same path. A failure is retried until the store takes the block.
+    """
+
+    def __init__(self, log: Log, store: StepSink, limits: StoreLimits | None = None) -> None:
+        self._log = log
+        self._store = store
+        self._limits = limits or StoreLimits()
+        self._state = FlushState(log.stored)
+        self._moved = threading.Condition()
+        self._stopping = threading.Event()
+        self._hurry = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="flush", daemon=True)
+
+    @property
+    def state(self) -> FlushState:
+        """A snapshot."""
+        return self._state
+
+    def start(self) -> None:
+        """Begin with what the log holds."""
+        self._thread.start()
+
+    def flush(self, timeout_s: float) -> bool:
+        """Whether all that the log holds now reached the store before ``timeout_s`` was over."""
+        target = self._log.last
+        self._hurry.set()
+        try:
+            with self._moved:
+                return self._moved.wait_for(lambda: self._state.position >= target, timeout_s)
+        finally:
+            self._hurry.clear()
+
+    def stop(self, timeout_s: float) -> bool:
+        """Send what is left, trying once, and end the thread; whether everything reached the store in ``timeout_s``.
+
+        What did not is in the log and is sent at the next start.
+        """
+        self._stopping.set()
+        self._hurry.set()
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+        return not self._thread.is_alive() and self._state.position >= self._log.last
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            if self._log.wait(self._state.position, IDLE_S):
+                self._hurry.wait(self._limits.block_ns / NS)  # for others to come along
+                self._drain()
+        self._drain()
+
+    def _drain(self) -> None:
+        """Send blocks until the log has no more than what came meanwhile; give up only when stopping."""
+        delay = FIRST_RETRY_S
+        while True:
+            try:
+                full = self._send()
+            except Exception as error:  # noqa: BLE001 - whatever goes wrong, the rows are in the log and must go on
+                self._failed(error)
+                if self._stopping.wait(delay):
+                    return
+                delay = min(delay * 2, LAST_RETRY_S)
+            else:
+                delay = FIRST_RETRY_S
+                if not full:
+                    return
+
+    def _send(self) -> bool:
+        """Send one block; whether it was full, so that more is likely to wait."""
+        block = self._gather()
+        if block is None:
+            return False
+        self._store.insert_steps(block.rows)
+        try:
+            self._log.mark_stored(block.last)
+        finally:  # unmarked is sent again only after a restart
+            self._sent(block)
+        return int(block.rows.num_rows) >= self._limits.block_rows
+
+    def _gather(self) -> _Block | None:
+        """The next batches of one schema, up to a block's size."""
+        batches: list[pa.RecordBatch] = []
+        last = rows = 0
+        for position, batch in self._log.read(self._state.position):
+            if batches and not batch.schema.equals(batches[0].schema):
+                break
+            batches.append(batch)
+            last, rows = position, rows + batch.num_rows
+            if rows >= self._limits.block_rows:
+                break
+        return _Block(last, pa.Table.from_batches(batches)) if batches else None
+
+    def _sent(self, block: _Block) -> None:
+        if self._state.failing:
+            _logger.info("store.recovered", errors=self._state.errors)
+        with self._moved:
+            state = self._state
+            self._state = replace(
+                state,
+                position=block.last,
+                rows=state.rows + block.rows.num_rows,
+                blocks=state.blocks + 1,
+                failing=False,
+            )
+            self._moved.notify_all()
+
+    def _failed(self, error: Exception) -> None:
+        state = self._state
+        if not state.failing:
+            _logger.error("store.failing", error=str(error), position=state.position)
+        self._state = replace(state, errors=state.errors + 1, failing=True, last_error=str(error) or repr(error))
