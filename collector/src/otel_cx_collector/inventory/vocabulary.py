@@ -44,7 +44,7 @@ MAX_VALUES: Final = 256
 class Shape(BaseModel):
     """A mapping of the file. Unknown keys are errors that carry the known ones, so that the nearest can be named."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, serialize_by_alias=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     @classmethod
     def keys(cls) -> list[str]:

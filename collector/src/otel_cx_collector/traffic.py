@@ -1,0 +1,367 @@
+"""What traffic is seen, tagged or not: a bounded count of kinds of spans. Not rows, and nothing is judged from it.
+
+Called for a sample of the requests that were accepted. Bad input, spans that are too large and kinds beyond the limits
+are counted and passed over; nothing is raised.
+"""
+
+import re
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any, Final
+
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.resource.v1 import resource_pb2
+from opentelemetry.proto.trace.v1 import trace_pb2
+
+from otel_cx import semconv
+from otel_cx_collector.decode import document
+from otel_cx_collector.decode.limits import BadRequest, DecodeLimits, TooLarge
+from otel_cx_collector.decode.wire import fields, tag_of
+from otel_cx_collector.inventory import Inventory
+from otel_cx_collector.inventory.observed import Observed
+from otel_cx_collector.inventory.shape import METHODS
+
+__all__ = ["Observed", "Traffic", "unmapped"]
+
+MAX_KINDS: Final = 2_000
+"""Kinds of spans kept apart; a platform of 50 services has some hundreds. Further ones are counted as ``overflow``."""
+MAX_VALUES: Final = 64
+"""Values kept of one dimension of one kind."""
+MAX_ATTEMPTS: Final = 5_000
+"""Attempts whose order of steps is remembered, the latest."""
+MAX_STEPS: Final = 64
+"""Kinds remembered of one attempt."""
+MAX_TEXT: Final = 200
+"""Characters kept of any text."""
+MAX_SPAN_BYTES: Final = 64 << 10
+"""A span or resource that is larger is passed over: protobuf may take 80 times its size once built."""
+MAX_SPANS: Final = 20_000
+"""Spans looked at in one request."""
+
+_KINDS: Final = {2: "server", 5: "consumer"}
+_IDS: Final = ("enduser.id", "user.id", "enduser.pseudo.id", "user.hash")
+_PROBES: Final = (
+    "kube-probe/",
+    "GoogleHC/",
+    "ELB-HealthChecker/",
+    "Prometheus/",
+    "Blackbox Exporter/",
+    "Consul Health Check",
+)
+_DIMENSION_OF: Final = {attribute: name for name, attribute in semconv.DIMENSIONS.items()}
+_OLD_ENVIRONMENT: Final = "deployment.environment"
+_WANTED: Final = frozenset(
+    {
+        *(semconv.JOURNEY_NAME, semconv.JOURNEY_STEP, semconv.JOURNEY_ATTEMPT, semconv.SESSION_ID, semconv.CUSTOMER_ID),
+        *("http.route", "http.request.method", "http.method", "url.path", "http.target"),
+        *("rpc.service", "rpc.method", "messaging.destination.name", "messaging.destination"),
+        *("user_agent.original", "http.user_agent", "service.name", semconv.ENVIRONMENT, _OLD_ENVIRONMENT),
+        *_DIMENSION_OF,
+        *_IDS,
+    }
+)
+_ID_SEGMENT: Final = re.compile(r"\d+|[0-9a-fA-F-]{8,}|.{33,}")
+"""A part of a path that is more likely an id than a word."""
+
+_Attributes = dict[str, str]
+_Kind = tuple[str, str, str, str, str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """What is read of a span, the resource's attributes beneath its own."""
+
+    kind: int
+    trace_id: str
+    root: bool
+    end_ns: int
+    attributes: _Attributes
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What is counted of one kind."""
+
+    spans: int = 0
+    entries: int = 0
+    attempts: int = 0
+    sessions: int = 0
+    customers: int = 0
+    first_ns: int = 0
+    last_ns: int = 0
+    sets: dict[str, set[str]] = field(default_factory=dict)
+    """Values seen by what they are values of."""
+
+    def add(self, span: _Span) -> None:
+        attributes = span.attributes
+        self.spans += 1
+        self.entries += span.root
+        self.attempts += semconv.JOURNEY_ATTEMPT in attributes
+        self.sessions += semconv.SESSION_ID in attributes
+        self.customers += semconv.CUSTOMER_ID in attributes
+        if span.end_ns:
+            self.first_ns = min(self.first_ns or span.end_ns, span.end_ns)
+            self.last_ns = max(self.last_ns, span.end_ns)
+        self.note("environment", _environment(attributes))
+        for attribute, name in _DIMENSION_OF.items():
+            if attribute in attributes:
+                self.note(f"dimension {name}", attributes[attribute])
+        for name in _IDS:
+            if name in attributes:
+                self.note("id", name)
+        agent = attributes.get("user_agent.original") or attributes.get("http.user_agent") or ""
+        for probe in _PROBES:
+            if agent.startswith(probe):
+                self.note("probe", probe)
+
+    def note(self, what: str, value: str) -> None:
+        seen = self.sets.setdefault(what, set())
+        if len(seen) < MAX_VALUES:
+            seen.add(value)
+
+    def seen(self, what: str) -> tuple[str, ...]:
+        return tuple(sorted(self.sets.get(what, ())))
+
+
+class Traffic:
+    """Kinds of spans seen. Thread-safe; memory is bounded by the constants above whatever arrives."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.unreadable = 0
+        """Requests that could not be read to their end."""
+        self.overflow = 0
+        """Spans of kinds beyond MAX_KINDS."""
+        self._tallies: dict[_Kind, _Tally] = {}
+        self._order: OrderedDict[tuple[str, str], dict[_Kind, int]] = OrderedDict()
+        self._lock = Lock()
+
+    def observe(self, body: bytes, encoding_json: bool) -> None:
+        """Count the spans of one ExportTraceServiceRequest, decompressed. Never raises."""
+        spans = _json_spans(body) if encoding_json else _protobuf_spans(body)
+        found: list[tuple[_Kind, _Span]] = []
+        readable = True
+        try:
+            for _, span in zip(range(MAX_SPANS), spans, strict=False):
+                kind = _kind(span)
+                if kind:
+                    found.append((kind, span))
+        except (BadRequest, TooLarge, DecodeError, IndexError, ValueError):
+            readable = False
+        with self._lock:
+            self.requests += 1
+            self.unreadable += not readable
+            for kind, span in found:
+                self._add(kind, span)
+
+    def observed(self) -> list[Observed]:
+        """What was seen so far, most frequent first; equal counts in the order of their texts."""
+        with self._lock:
+            positions = self._positions()
+            found = [_observed(kind, tally, positions.get(kind)) for kind, tally in self._tallies.items()]
+        return sorted(
+            found, key=lambda each: (-each.spans, each.service, each.route, each.rpc, each.journey, each.step)
+        )
+
+    def _add(self, kind: _Kind, span: _Span) -> None:
+        tally = self._tallies.get(kind)
+        if tally is None:
+            if len(self._tallies) >= MAX_KINDS:
+                self.overflow += 1
+                return
+            tally = self._tallies[kind] = _Tally()
+        tally.add(span)
+        self._remember(kind, span)
+
+    def _remember(self, kind: _Kind, span: _Span) -> None:
+        attributes = span.attributes
+        attempt = attributes.get(semconv.JOURNEY_ATTEMPT) or attributes.get(semconv.SESSION_ID) or span.trace_id
+        group = (attempt, _group(kind))
+        done = self._order.setdefault(group, {})
+        self._order.move_to_end(group)
+        if kind in done or len(done) < MAX_STEPS:
+            done[kind] = min(done.get(kind, span.end_ns), span.end_ns)
+        if len(self._order) > MAX_ATTEMPTS:
+            self._order.popitem(last=False)
+
+    def _positions(self) -> dict[_Kind, float]:
+        sums: dict[_Kind, tuple[int, int]] = {}
+        for done in self._order.values():
+            if len(done) > 1:
+                for place, kind in enumerate(sorted(done, key=lambda each: (done[each], each))):
+                    total, count = sums.get(kind, (0, 0))
+                    sums[kind] = (total + place, count + 1)
+        return {kind: total / count for kind, (total, count) in sums.items()}
+
+
+def unmapped(observed: list[Observed], inventory: Inventory) -> list[Observed]:
+    """The kinds that no journey of the inventory counts: neither by their own tags nor by a match rule."""
+    rules = [rule for journey in inventory.journeys.values() for rule in journey.match]
+    steps = {(name, step.name) for name, journey in inventory.journeys.items() for step in journey.steps}
+    ignored = [entry for entry in inventory.ignore if entry.user_agent is None]
+
+    def mapped(each: Observed) -> bool:
+        if each.journey:
+            return not each.step or (each.journey, each.step) in steps
+        if any(entry.route in (None, each.route) and entry.service in (None, each.service) for entry in ignored):
+            return True
+        return any(
+            rule.service in (None, each.service) and rule.route in (None, each.route) and rule.rpc in (None, each.rpc)
+            for rule in rules
+        )
+
+    return [each for each in observed if not mapped(each)]
+
+
+def _observed(kind: _Kind, tally: _Tally, position: float | None) -> Observed:
+    service, name, route, rpc, destination, journey, step = kind
+    dimensions = {each: tally.seen(f"dimension {each}") for each in semconv.DIMENSIONS}
+    return Observed(
+        service=service,
+        kind=name,
+        route=route,
+        rpc=rpc,
+        destination=destination,
+        journey=journey,
+        step=step,
+        spans=tally.spans,
+        entries=tally.entries,
+        attempts=tally.attempts,
+        sessions=tally.sessions,
+        customers=tally.customers,
+        first_ns=tally.first_ns,
+        last_ns=tally.last_ns,
+        position=position,
+        environments=tally.seen("environment"),
+        dimensions={each: values for each, values in dimensions.items() if values},
+        ids=tally.seen("id"),
+        probes=tally.seen("probe"),
+    )
+
+
+def _kind(span: _Span) -> _Kind | None:
+    """What the span is counted as; None when it is neither a step nor where work arrives."""
+    attributes = span.attributes
+    step = attributes.get(semconv.JOURNEY_STEP, "")
+    kind = _KINDS.get(span.kind, "other")
+    if kind == "other" and not step:
+        return None
+    destination = attributes.get("messaging.destination.name") or attributes.get("messaging.destination") or ""
+    return (
+        attributes.get("service.name", semconv.UNSET),
+        kind,
+        _route(attributes),
+        _rpc(attributes),
+        destination,
+        attributes.get(semconv.JOURNEY_NAME, ""),
+        step,
+    )
+
+
+def _group(kind: _Kind) -> str:
+    """Kinds that are ordered among each other: those of one journey, else of one service."""
+    service, *_, journey, step = kind
+    return f"journey {journey}" if journey and step else f"service {service}"
+
+
+def _route(attributes: _Attributes) -> str:
+    method = attributes.get("http.request.method") or attributes.get("http.method") or ""
+    if method not in METHODS:
+        return ""
+    path = attributes.get("http.route")
+    if path is None:
+        path = (attributes.get("url.path") or attributes.get("http.target") or "").partition("?")[0]
+        if any(_ID_SEGMENT.fullmatch(part) for part in path.split("/")):
+            return ""
+    return f"{method} {path}" if path else ""
+
+
+def _rpc(attributes: _Attributes) -> str:
+    """Old conventions name service and method apart, new ones together in ``rpc.method``."""
+    service, method = attributes.get("rpc.service", ""), attributes.get("rpc.method", "")
+    if service and method:
+        return f"{service}/{method}"
+    return method if all(method.partition("/")) else ""
+
+
+def _environment(attributes: _Attributes) -> str:
+    return attributes.get(semconv.ENVIRONMENT) or attributes.get(_OLD_ENVIRONMENT) or semconv.UNSET
+
+
+def _text(value: Any) -> str:
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return "".join(char if char.isprintable() else "?" for char in text[:MAX_TEXT])
+
+
+def _usable(end_ns: int) -> int:
+    return end_ns if 0 < end_ns < 1 << 63 else 0
+
+
+def _protobuf_spans(body: bytes) -> Iterator[_Span]:
+    """Spans one by one, so that no request is ever built as a whole."""
+    for tag, start, stop in fields(body, 0, len(body)):
+        if tag == tag_of(1):
+            blocks = list(_limited(fields(body, start, stop)))
+            resource: _Attributes = {}
+            for inner, begin, end in blocks:
+                if inner == tag_of(1) and end - begin <= MAX_SPAN_BYTES:
+                    resource |= _pairs(resource_pb2.Resource.FromString(body[begin:end]).attributes)
+            for inner, begin, end in blocks:
+                if inner == tag_of(2):
+                    yield from _scope_spans(body, begin, end, resource)
+
+
+def _limited(items: Iterator[tuple[int, int, int]]) -> Iterator[tuple[int, int, int]]:
+    return (item for _, item in zip(range(MAX_SPANS), items, strict=False))
+
+
+def _scope_spans(body: bytes, start: int, stop: int, resource: _Attributes) -> Iterator[_Span]:
+    for tag, begin, end in fields(body, start, stop):
+        if tag == tag_of(2) and end - begin <= MAX_SPAN_BYTES:
+            span = trace_pb2.Span.FromString(body[begin:end])
+            yield _Span(
+                kind=span.kind,
+                trace_id=span.trace_id.hex(),
+                root=not span.parent_span_id,
+                end_ns=_usable(span.end_time_unix_nano),
+                attributes=resource | _pairs(span.attributes),
+            )
+
+
+def _pairs(attributes: Any) -> _Attributes:
+    found = {}
+    for pair in attributes:
+        if pair.key in _WANTED:
+            which = pair.value.WhichOneof("value")
+            if which in ("string_value", "int_value", "bool_value", "double_value"):
+                found[pair.key] = _text(getattr(pair.value, which))
+    return found
+
+
+def _json_spans(body: bytes) -> Iterator[_Span]:
+    request = document.mapping(document.parse(body, DecodeLimits()), "the request")
+    for block in document.objects(request, "resourceSpans"):
+        resource = _json_pairs(document.mapping(block.get("resource"), "resource"))
+        for scope in document.objects(block, "scopeSpans"):
+            for span in document.objects(scope, "spans"):
+                yield _Span(
+                    kind=document.enum(span, "kind"),
+                    trace_id=str(span.get("traceId", ""))[:32],
+                    root=not span.get("parentSpanId"),
+                    end_ns=_usable(document.uint64(span, "endTimeUnixNano")),
+                    attributes=resource | _json_pairs(span),
+                )
+
+
+def _json_pairs(holder: dict[str, Any]) -> _Attributes:
+    found = {}
+    for pair in document.objects(holder, "attributes"):
+        key, value = pair.get("key"), pair.get("value")
+        if isinstance(key, str) and key in _WANTED and isinstance(value, dict):
+            scalars = (value.get(name) for name in ("stringValue", "intValue", "boolValue", "doubleValue"))
+            scalar = next((each for each in scalars if isinstance(each, str | int | float)), None)
+            if scalar is not None:
+                found[key] = _text(scalar)
+    return found
