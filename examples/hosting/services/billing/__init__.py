@@ -1,0 +1,1 @@
+"""The billing service: Flask over SQLAlchemy, called by the control panel only."""

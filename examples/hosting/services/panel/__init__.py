@@ -1,0 +1,1 @@
+"""The control panel: FastAPI, the company's edge; everything a customer's browser does goes through it."""
