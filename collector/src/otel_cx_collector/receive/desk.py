@@ -1,0 +1,98 @@
+"""One request taken to the sink and its outcome counted, whatever it came by. Not a protocol."""
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from otel_cx_collector.clock import now_ns
+from otel_cx_collector.decode.errors import BadRequest, TooLarge
+from otel_cx_collector.errors import Unavailable
+from otel_cx_collector.receive.answers import OK, STATUSES, Refused, unavailable
+from otel_cx_collector.receive.compression import Compression, inflate
+from otel_cx_collector.receive.counts import Counts, Kind, Reason, Transport
+from otel_cx_collector.receive.limits import Hold, InFlightFull, ReceiveLimits
+from otel_cx_collector.receive.sink import Answer, Encoding, Signal, Sink
+
+_LOG = logging.getLogger(__name__)
+_LOG_EVERY_NS: Final = 60_000_000_000
+
+
+@dataclass(slots=True)
+class Request:
+    """One request, from its head to its answer. Handed from thread to thread, never shared."""
+
+    signal: Signal | None
+    encoding: Encoding | None
+    compression: Compression
+    hold: Hold
+    wire: bytes = b""
+    wire_bytes: int = 0
+    """Size of the body as it travelled, also when it was dropped on the way."""
+    body_bytes: int = field(default=0, init=False)
+
+
+class Desk:
+    """Takes requests of one transport to the sink. Thread-safe."""
+
+    def __init__(
+        self, transport: Transport, sink: Sink, limits: ReceiveLimits, counts: Counts, now: Callable[[], int] = now_ns
+    ) -> None:
+        self._transport = transport
+        self._sink = sink
+        self._limits = limits
+        self._counts = counts
+        self._now = now
+        self._log_lock = threading.Lock()
+        self._log_after_ns = 0
+        self._unlogged = 0
+
+    def serve(self, request: Request, signal: Signal, encoding: Encoding) -> Answer | Refused:
+        """Inflate the body and have it made durable. Blocks; never raises; gives the request's bytes back."""
+        try:
+            body = inflate(request.wire, request.compression, self._limits, request.hold.grow)
+            request.body_bytes = len(body)
+            return self._sink.accept(signal, encoding, body)
+        except BadRequest as error:
+            return Refused(Reason.UNDECODABLE, str(error))
+        except TooLarge as error:
+            return Refused(Reason.TOO_LARGE, str(error))
+        except InFlightFull as error:
+            return unavailable(Reason.IN_FLIGHT_FULL, str(error))
+        except Unavailable as error:
+            return unavailable(Reason.SINK_UNAVAILABLE, str(error), error.retry_after_s)
+        except Exception as error:  # noqa: BLE001 - a defect of ours must not cost the client its data
+            self._report(error)
+            return unavailable(Reason.SINK_FAILED, "the collector failed on this request; its log says how. Send again")
+        finally:
+            request.wire = b""
+            request.hold.release()
+
+    def count(self, request: Request, outcome: Answer | Refused) -> None:
+        """One request was answered ``outcome``."""
+        reason = outcome.reason if isinstance(outcome, Refused) else None
+        statuses = STATUSES[reason] if reason else OK
+        status = statuses.code if self._transport is Transport.GRPC else statuses.http
+        kind = Kind(self._transport, request.signal, request.encoding, int(status))
+        self._counts.answered(kind, request.wire_bytes, request.body_bytes, reason)
+
+    def abandon(self, request: Request) -> None:
+        """The client went away before ``request`` was complete."""
+        request.hold.release()
+        self._counts.abandoned(self._transport)
+
+    def _report(self, error: Exception) -> None:
+        """Log the first failure with its traceback, then one a minute with the number since."""
+        now = self._now()
+        with self._log_lock:
+            self._unlogged += 1
+            if now < self._log_after_ns:
+                return
+            failures, self._unlogged = self._unlogged, 0
+            self._log_after_ns = now + _LOG_EVERY_NS
+        _LOG.error(
+            "a request failed by a defect of ours and was refused retryably; failures since the last such line: %d",
+            failures,
+            exc_info=error,
+        )

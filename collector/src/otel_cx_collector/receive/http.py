@@ -1,0 +1,168 @@
+"""OTLP over HTTP/1.1, protobuf and JSON on one port: an event loop in a thread of its own. Not the parsing."""
+
+import asyncio
+import socket
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from email.utils import formatdate
+from typing import Final
+
+from otel_cx_collector.clock import now_ns
+from otel_cx_collector.receive.auth import Access, Tokens
+from otel_cx_collector.receive.connection import Connection, Done
+from otel_cx_collector.receive.counts import Counts, Transport
+from otel_cx_collector.receive.desk import Desk, Request
+from otel_cx_collector.receive.limits import InFlight, ReceiveLimits
+from otel_cx_collector.receive.listen import bind, listen_address
+from otel_cx_collector.receive.route import Router
+from otel_cx_collector.receive.sink import Encoding, Signal, Sink
+
+_SWEEP_S: Final = 1.0
+"""How often deadlines are looked at."""
+_POLL_S: Final = 0.02
+_NS: Final = 1_000_000_000
+
+
+class HttpReceiver:
+    """An OTLP/HTTP server. Start it once, stop it once.
+
+    asyncio and httptools without a framework between them: half of the CPU a request of 1,000 spans cost with one,
+    and every deadline, size and order is ours to set.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        sink: Sink,
+        limits: ReceiveLimits | None = None,
+        *,
+        access: Access | None = None,
+        counts: Counts | None = None,
+        in_flight: InFlight | None = None,
+    ) -> None:
+        """Check the settings.
+
+        Raises:
+            UserError: the endpoint is no address, or open to others without authentication; or a token file is bad.
+        """
+        access = access or Access()
+        limits = limits or ReceiveLimits()
+        self.counts = counts or Counts()
+        self._address = listen_address(endpoint, access)
+        self._server = _Server(
+            limits,
+            Router(limits, access, Tokens.load(access)),
+            Desk(Transport.HTTP, sink, limits, self.counts),
+            in_flight or InFlight(limits.in_flight_bytes),
+        )
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> int:
+        """Listen; the port bound.
+
+        Raises:
+            UserError: the address cannot be bound.
+        """
+        listening = bind("OTLP/HTTP", self._address, backlog=self._server.limits.connections)
+        started: Future[None] = Future()
+        self._thread = threading.Thread(target=self._server.run, args=(listening, started), name="otlp-http")
+        self._thread.start()
+        started.result()
+        port: int = listening.getsockname()[1]
+        return port
+
+    def stop(self, grace_s: float) -> None:
+        """Take no new connections, finish requests under way within ``grace_s``, close what is left."""
+        if self._thread is not None:
+            self._server.stop(grace_s)
+            self._thread.join()
+            self._thread = None
+        self._server.workers.shutdown(wait=False, cancel_futures=True)
+
+
+class _Server:
+    """The event loop's side. Its methods run in the loop's thread, but for ``stop``."""
+
+    def __init__(self, limits: ReceiveLimits, router: Router, desk: Desk, in_flight: InFlight) -> None:
+        self.limits = limits
+        self.router = router
+        self.desk = desk
+        self.in_flight = in_flight
+        self.workers = ThreadPoolExecutor(limits.workers, "otlp-http-worker")
+        self.stopping = False
+        self.date = ""
+        self._connections: set[Connection] = set()
+        self._loop: asyncio.AbstractEventLoop
+        self._stop: asyncio.Event
+        self._grace_s = 0.0
+
+    def run(self, listening: socket.socket, started: "Future[None]") -> None:
+        """The thread's whole life."""
+        try:
+            asyncio.run(self._serve(listening, started))
+        except BaseException as error:
+            if started.done():
+                raise
+            started.set_exception(error)
+
+    def stop(self, grace_s: float) -> None:
+        """Begin to stop; ``run`` returns when it is done. From any thread."""
+        self._grace_s = grace_s
+        self._loop.call_soon_threadsafe(self._stop.set)
+
+    def now_s(self) -> float:
+        """Monotonic seconds."""
+        return self._loop.time()
+
+    def opened(self, connection: Connection) -> int:
+        """A client connected: by how many connections the limit is passed."""
+        self._connections.add(connection)
+        return len(self._connections) - self.limits.connections
+
+    def closed(self, connection: Connection) -> None:
+        """It is gone."""
+        self._connections.discard(connection)
+
+    def work(self, request: Request, signal: Signal, encoding: Encoding, done: Done) -> None:
+        """Have ``request`` served by a worker; ``done`` is called with the outcome."""
+        self.workers.submit(self._work, request, signal, encoding, done)
+
+    def _work(self, request: Request, signal: Signal, encoding: Encoding, done: Done) -> None:
+        outcome = self.desk.serve(request, signal, encoding)
+        with suppress(RuntimeError):  # the loop is closed when the grace has passed: there is nobody to answer
+            self._loop.call_soon_threadsafe(done, outcome)
+
+    async def _serve(self, listening: socket.socket, started: "Future[None]") -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        server = await self._loop.create_server(
+            lambda: Connection(self), sock=listening, backlog=self.limits.connections
+        )
+        self._sweep()
+        started.set_result(None)
+        while not self._stop.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), _SWEEP_S)
+            self._sweep()
+        self.stopping = True
+        server.close()
+        await self._finish()
+
+    def _sweep(self) -> None:
+        self.date = formatdate(now_ns() // _NS, usegmt=True)
+        now_s = self.now_s()
+        for connection in list(self._connections):
+            connection.expire(now_s)
+
+    async def _finish(self) -> None:
+        """Let requests under way end, then end them."""
+        for connection in list(self._connections):
+            connection.stop()
+        until_s = self.now_s() + self._grace_s
+        while self._connections and self.now_s() < until_s:
+            await asyncio.sleep(_POLL_S)
+            self._sweep()
+        for connection in list(self._connections):
+            connection.abort()
+        await asyncio.sleep(0)  # one turn of the loop, in which the connections learn of it

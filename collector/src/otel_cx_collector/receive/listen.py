@@ -1,0 +1,64 @@
+"""Where a receiver listens, and what to do when it cannot. Not what it does there."""
+
+import ipaddress
+import os
+import socket
+from typing import NamedTuple
+
+from otel_cx_collector.errors import UserError
+from otel_cx_collector.receive.auth import Access
+
+
+class Address(NamedTuple):
+    """Where to listen."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """As it is written in settings."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it; False for a name we cannot be sure of."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+
+def listen_address(endpoint: str, access: Access) -> Address:
+    """``host:port`` taken apart, and refused where anybody could send unauthenticated.
+
+    Raises:
+        UserError: it is no address, or lies beyond this machine without authentication.
+    """
+    host, colon, port = endpoint.rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if not colon or not bare or (":" in bare) != (bare is not host) or not port.isdecimal() or int(port) > 0xFFFF:
+        raise UserError(f"the address {endpoint!r} is not host:port; write it like 127.0.0.1:4317 or [::1]:4317")
+    address = Address(bare, int(port))
+    if access.token_file is None and not access.allow_unauthenticated and not address.is_loopback:
+        raise UserError(
+            f"{address} can be reached from other machines and nothing guards it; give a token_file with bearer tokens,"
+            " or set allow_unauthenticated: true if a proxy or network policy does, or listen on 127.0.0.1"
+        )
+    return address
+
+
+def bind(what: str, address: Address, backlog: int) -> socket.socket:
+    """A listening socket; never shared with another process, so that a taken port is an error and not half the data.
+
+    Raises:
+        UserError: the address cannot be bound; the message says why and what to do.
+    """
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    try:
+        return socket.create_server(address, family=family, backlog=backlog, reuse_port=False)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else error
+        raise UserError(
+            f"{what} cannot listen on {address}: {reason}; stop the program that has the port"
+            f" (`ss -ltnp 'sport = :{address.port}'` names it), or set another endpoint"
+        ) from error

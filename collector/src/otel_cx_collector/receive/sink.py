@@ -1,0 +1,43 @@
+"""What the receivers hand on, and to whom. Not how it travelled."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+
+class Signal(StrEnum):
+    """The kinds of telemetry OTLP has a service for."""
+
+    TRACES = "traces"
+    METRICS = "metrics"
+    LOGS = "logs"
+
+
+class Encoding(StrEnum):
+    """How a request body, and therefore its answer, is written."""
+
+    PROTOBUF = "protobuf"
+    JSON = "json"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A request was taken: all of it, or all but ``rejected`` items (spans, data points, log records)."""
+
+    rejected: int = 0
+    message: str = ""
+    """Why items were rejected; with ``rejected == 0`` a warning, and ``""`` for plain success."""
+
+
+class Sink(Protocol):
+    """Takes request bodies. Called from many worker threads at once."""
+
+    def accept(self, signal: Signal, encoding: Encoding, body: bytes) -> Answer:
+        """Return when ``body`` (decompressed) is durable: the answer is an acknowledgement.
+
+        Raises:
+            BadRequest: ``body`` cannot be decoded; the sender drops it.
+            TooLarge: ``body`` holds more than a limit allows; the sender drops it.
+            Unavailable: not now; the sender keeps it and comes back.
+        """
+        ...
