@@ -1,1 +1,27 @@
-"""otel-cx: tags OpenTelemetry spans with the customer journey they serve."""
+"""otel-cx: tags OpenTelemetry spans with the customer journey they serve. It measures nothing; the collector does."""
+
+from otel_cx import asgi, wsgi
+from otel_cx._context import identify
+from otel_cx._diagnostics import diagnostics
+from otel_cx._install import configure, install
+from otel_cx._journey import Attempt, Journey, Step, journey
+from otel_cx._settings import Settings
+from otel_cx.exceptions import ConfigurationError, CXError, InvalidName, MissingDependency
+
+__all__ = [
+    "Attempt",
+    "CXError",
+    "ConfigurationError",
+    "InvalidName",
+    "Journey",
+    "MissingDependency",
+    "Settings",
+    "Step",
+    "asgi",
+    "configure",
+    "diagnostics",
+    "identify",
+    "install",
+    "journey",
+    "wsgi",
+]

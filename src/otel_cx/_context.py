@@ -1,0 +1,280 @@
+"""Where the running code stands: the scopes it has opened and the holder of its local root span. Opens no span itself.
+
+A *scope* travels in the OpenTelemetry context: what is open around the code, a journey, perhaps an attempt, perhaps a
+step. A *holder* belongs to one local root span (the first span of this process in a trace, usually the server span)
+and hangs on span objects, never in a context, so `identify` in a thread or child task reaches the request it is in,
+and only that one. It is dropped when its root ends.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextvars import ContextVar, Token
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+
+from otel_cx import semconv
+from otel_cx._diagnostics import Reason, count
+from otel_cx._settings import runtime
+from otel_cx._values import runtime_value
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Span
+
+    from otel_cx._journey import Step
+
+Attributes = dict[str, Any]
+Attached = tuple["Token[Context]", "Token[None]"]
+
+SCOPE: Final = otel_context.create_key("otelcx-scope")
+INHERITED: Final = otel_context.create_key("otelcx-inherited")
+"""Context key of the members that came as trusted baggage, name -> value."""
+
+_STATE: Final = "_otelcx_state"
+_NOTHING: Final[Attributes] = {}
+_OF_THE_ATTEMPT: Final = (semconv.JOURNEY_NAME, semconv.JOURNEY_ATTEMPT)
+_identify_lock = threading.Lock()
+_probe: ContextVar[None] = ContextVar("otelcx-probe", default=None)
+
+
+class Holder:
+    """What is known of the customer in one local root span. `identified` is replaced, never changed in place."""
+
+    __slots__ = ("attempt", "identified", "inherited", "journey", "root")
+
+    def __init__(self, root: Span, inherited: Attributes, identified: Attributes = _NOTHING) -> None:
+        self.root = root
+        self.inherited = inherited
+        self.identified = identified
+        self.journey: str | None = None
+        self.attempt: str | None = None
+
+    def claim(self, scope: Scope) -> None:
+        """Writes journey and attempt on the root, so that no match rule takes it for a step. The first stays."""
+        if not self.root.is_recording():
+            return
+        if self.journey is None:
+            self.journey, self.attempt = scope.journey, scope.attempt
+            self.root.set_attributes(scope.attributes)
+        elif self.journey == scope.journey and self.attempt is None and scope.attempt is not None:
+            self.attempt = scope.attempt
+            self.root.set_attribute(semconv.JOURNEY_ATTEMPT, scope.attempt)
+
+    def learn(self, values: Attributes) -> None:
+        """Adds what `identify` found out; another customer begins with nothing of the one before."""
+        with _identify_lock:
+            before = self.identified
+            another = _differ(before, values)
+            self.identified = dict(values) if another else {**before, **values}
+
+
+class Scope:
+    """One journey, attempt or step that is open. `within` is the step that spans below it serve."""
+
+    __slots__ = (
+        "attempt", "attributes", "context", "depth", "journey", "known", "outer", "owner", "restore", "step", "within",
+    )  # fmt: skip
+
+    def __init__(
+        self, owner: object, journey: str, attempt: str | None, static: Mapping[str, str], outer: Scope | None
+    ) -> None:
+        self.owner = owner
+        self.journey = journey
+        self.attempt = attempt
+        self.attributes: Attributes = {semconv.JOURNEY_NAME: journey, **static}
+        if attempt is not None:
+            self.attributes[semconv.JOURNEY_ATTEMPT] = attempt
+        self.outer = outer
+        self.depth: int = 1 if outer is None else outer.depth + 1
+        self.within: str | None = outer.within if outer is not None and outer.journey == journey else None
+        self.step: Step | None = None
+        self.known: Attributes = _NOTHING
+        self.context: Context | None = None
+        self.restore: Attached | None = None
+
+    def adopt_attempt(self, attempt: str) -> None:
+        """Names the attempt of a scope that was opened before it was known."""
+        self.attempt = attempt
+        self.attributes = {**self.attributes, semconv.JOURNEY_ATTEMPT: attempt}
+
+    def open_step(self, journey: str, name: str, attempt: str | None) -> Scope | None:
+        """Returns the scope of an open step of this name around the code that is the same execution, if any."""
+        scope: Scope | None = self
+        while scope is not None:
+            step = scope.step
+            if (
+                step is not None
+                and step.name == name
+                and scope.journey == journey
+                and (attempt is None or scope.attempt is None or scope.attempt == attempt)
+                and step.is_open
+            ):
+                return scope
+            scope = scope.outer
+        return None
+
+
+class State:
+    """What hangs on a span of ours: its holder, the scope it was started in, and the attributes for spans below it."""
+
+    __slots__ = ("_of", "_stamp", "holder", "scope")
+
+    def __init__(self, holder: Holder, scope: Scope | None) -> None:
+        self.holder = holder
+        self.scope = scope
+        self._of: Attributes | None = None
+        self._stamp: Attributes = _NOTHING
+
+    def stamp(self) -> Attributes:
+        """Returns what a span that starts here carries; computed once for each state of the holder."""
+        identified = self.holder.identified
+        if self._of is not identified:
+            stamp = merged(self.holder.inherited, self.scope, identified)
+            if self.scope is not None and self.scope.within is not None:
+                stamp[semconv.JOURNEY_WITHIN] = self.scope.within
+            self._stamp, self._of = stamp, identified
+        return self._stamp
+
+
+def merged(inherited: Attributes, scope: Scope | None, identified: Attributes) -> Attributes:
+    """Returns the context attributes of a span: what came with the call, then the journey's, then the customer's."""
+    values = dict(inherited)
+    if inherited and _differ(inherited, identified):
+        values = {name: inherited[name] for name in _OF_THE_ATTEMPT if name in inherited}
+    if scope is not None:
+        values.pop(semconv.JOURNEY_NAME, None)
+        values.pop(semconv.JOURNEY_ATTEMPT, None)  # it was an attempt at the journey it came with
+        values.update(scope.attributes)
+    values.update(identified)
+    return values
+
+
+def _differ(before: Attributes, now: Attributes) -> bool:
+    one, other = before.get(semconv.CUSTOMER_ID), now.get(semconv.CUSTOMER_ID)
+    return one is not None and other is not None and one != other
+
+
+def state_of(span: object) -> State | None:
+    """Returns what the span processor hung on `span`; None for remote, unsampled and foreign spans."""
+    return getattr(span, _STATE, None)
+
+
+def hang(span: object, state: State) -> None:
+    """Hangs `state` on `span`, where everything started below it finds it, in any thread or task."""
+    setattr(span, _STATE, state)
+
+
+def innermost(context: Context, state: State | None) -> Scope | None:
+    """Returns the scope the code is in: of the context's and the current span's, the one opened inside the other."""
+    scope: Any = context.get(SCOPE)
+    if state is None or state.scope is None or state.scope is scope:
+        return scope if scope is not None or state is None else state.scope
+    return scope if scope is not None and scope.depth > state.scope.depth else state.scope
+
+
+def attempt_at(journey: str, outer: Scope | None, inherited: Attributes) -> str | None:
+    """Returns the attempt at `journey` the code is in: the nearest scope's, else the one that came with the call."""
+    while outer is not None:
+        if outer.journey == journey:
+            return outer.attempt
+        outer = outer.outer
+    return inherited.get(semconv.JOURNEY_ATTEMPT) if inherited.get(semconv.JOURNEY_NAME, journey) == journey else None
+
+
+def attach_context(context: Context) -> Attached:
+    """Makes `context` current until it is detached."""
+    return otel_context.attach(context), _probe.set(None)
+
+
+def detach_context(attached: Attached) -> None:
+    """Restores the context of before; in silence when it was attached by another task or thread.
+
+    A generator closed by the garbage collector, or by another task, leaves in a context it never entered. There is
+    nothing to restore there, and `opentelemetry.context.detach` would log an error for it.
+    """
+    token, probe = attached
+    try:
+        _probe.reset(probe)
+    except ValueError:
+        return
+    otel_context.detach(token)
+
+
+def attach(scope: Scope) -> None:
+    """Makes the scope's context current until `detach(scope)`."""
+    if scope.context is not None:
+        scope.restore = attach_context(scope.context)
+
+
+def detach(scope: Scope) -> None:
+    """Restores the context of before `attach(scope)`."""
+    if scope.restore is not None:
+        attached, scope.restore = scope.restore, None
+        detach_context(attached)
+
+
+def identify(
+    *,
+    customer: object = None,
+    account: object = None,
+    segment: object = None,
+    plan: object = None,
+    region: object = None,
+    device: object = None,
+    workflow: object = None,
+    revenue_class: object = None,
+) -> None:
+    """Says who the customer of the running request is. Reaches its server span and everything after; never raises.
+
+    `customer` and `account` are raw ids; only their pseudonyms leave this function. The others are values of the
+    inventory's dimensions. What is None stays as it was, but another customer begins with nothing of the one before.
+    Outside a recorded local root span this does nothing and counts `no_holder`.
+    """
+    try:
+        span = trace.get_current_span()
+        state = state_of(span)
+        if state is None or not state.holder.root.is_recording():
+            count(Reason.NO_HOLDER)
+            return
+        remember(state, span, described(customer, account, segment, plan, region, device, workflow, revenue_class))
+    except Exception as error:  # noqa: BLE001 - never the application's failure
+        count(Reason.INTERNAL, error)
+
+
+def described(
+    customer: object = None,
+    account: object = None,
+    segment: object = None,
+    plan: object = None,
+    region: object = None,
+    device: object = None,
+    workflow: object = None,
+    revenue_class: object = None,
+) -> Attributes:
+    """Returns the attributes of a customer: pseudonyms for ids, checked values for the dimensions."""
+    values: Attributes = {}
+    for attribute, raw in ((semconv.CUSTOMER_ID, customer), (semconv.ACCOUNT_ID, account)):
+        if raw is None:
+            continue
+        if runtime.settings.keys is None:
+            count(Reason.NO_KEY)
+        else:
+            values[attribute] = runtime.settings.keys.pseudonym(str(raw))
+    dimensions = (segment, plan, region, device, workflow, revenue_class)
+    for attribute, value in zip(semconv.DIMENSIONS.values(), dimensions, strict=True):
+        if value is not None:
+            values[attribute] = runtime_value(value)
+    return values
+
+
+def remember(state: State, span: Span, values: Attributes) -> None:
+    """Puts `values` into the holder, on its root and on the current span; an open step takes them when it closes."""
+    state.holder.learn(values)
+    state.holder.root.set_attributes(values)
+    if span is not state.holder.root and span.is_recording():
+        span.set_attributes(values)

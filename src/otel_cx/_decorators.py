@@ -1,0 +1,167 @@
+"""Opens a scope around each call of a function, whatever its kind. Knows nothing of journeys.
+
+A generator is opened when its body first runs and closed when it is exhausted, closed or collected; in between its
+context is current only while its body runs, whoever drives it.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from typing import TYPE_CHECKING, Any
+
+import wrapt
+from opentelemetry import context as otel_context
+
+from otel_cx._context import attach_context, detach_context
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Mapping
+
+    from otel_cx._context import Attached, Scope
+    from otel_cx._journey import Opener
+
+
+def wrap(function: Callable[..., Any], opener: Opener) -> Callable[..., Any]:
+    """Returns `function` wrapped so that `opener` is open while it runs; name, signature and binding stay."""
+    inner = _innermost_function(function)
+    run: Callable[..., Any] = _call
+    if inspect.isasyncgenfunction(inner):
+        run = _async_generator
+    elif inspect.isgeneratorfunction(inner):
+        run = _generator
+    elif inspect.iscoroutinefunction(inner):
+        run = _coroutine
+
+    def wrapper(
+        wrapped: Callable[..., Any], _instance: object, arguments: tuple[Any, ...], keywords: dict[str, Any]
+    ) -> Any:
+        return run(opener.for_call(arguments, keywords), wrapped, arguments, keywords)
+
+    return wrapt.FunctionWrapper(function, wrapper)
+
+
+def _innermost_function(function: Any) -> Any:
+    while True:
+        if isinstance(function, functools.partial):
+            function = function.func
+        elif isinstance(function, classmethod | staticmethod):
+            function = function.__func__
+        elif not inspect.isroutine(function) and not inspect.isclass(function) and hasattr(function, "__call__"):  # noqa: B004
+            return function.__call__
+        else:
+            return function
+
+
+def _call(opener: Opener, function: Callable[..., Any], arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> Any:
+    scope = opener.begin()
+    try:
+        result = function(*arguments, **keywords)
+    except BaseException as error:
+        opener.finish(scope, error)
+        raise
+    opener.finish(scope, None)
+    return result
+
+
+async def _coroutine(
+    opener: Opener,
+    function: Callable[..., Coroutine[Any, Any, Any]],
+    arguments: tuple[Any, ...],
+    keywords: Mapping[str, Any],
+) -> Any:
+    scope = opener.begin()
+    try:
+        result = await function(*arguments, **keywords)
+    except BaseException as error:
+        opener.finish(scope, error)
+        raise
+    opener.finish(scope, None)
+    return result
+
+
+class _Body:
+    """The context of a generator's body: attached while it runs, kept as the body left it in between."""
+
+    __slots__ = ("_attached", "_context")
+
+    def __init__(self, scope: Scope | None) -> None:
+        self._context = None if scope is None else scope.context
+        self._attached: Attached | None = None
+
+    def __enter__(self) -> None:
+        self._attached = attach_context(otel_context.get_current() if self._context is None else self._context)
+
+    def __exit__(self, *exc: object) -> None:
+        self._context = otel_context.get_current()
+        if self._attached is not None:
+            detach_context(self._attached)
+
+
+def _generator(
+    opener: Opener, function: Callable[..., Any], arguments: tuple[Any, ...], keywords: Mapping[str, Any]
+) -> Generator[Any, Any, Any]:
+    # Called at once, so that wrong arguments raise where the caller stands.
+    return _drive(opener, function(*arguments, **keywords))
+
+
+def _drive(opener: Opener, generator: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    scope = opener.begin(current=False)
+    body = _Body(scope)
+    advance: Callable[[], Any] = functools.partial(generator.send, None)
+    try:
+        while True:
+            try:
+                with body:
+                    item = advance()
+            except StopIteration as stop:
+                opener.finish(scope, None)
+                return stop.value
+            try:
+                sent = yield item
+            except GeneratorExit:
+                with body:
+                    generator.close()
+                opener.finish(scope, None)
+                raise
+            except BaseException as thrown:  # noqa: BLE001 - handed on to the body, whose it is
+                advance = functools.partial(generator.throw, thrown)
+            else:
+                advance = functools.partial(generator.send, sent)
+    except BaseException as error:
+        opener.finish(scope, error)
+        raise
+
+
+def _async_generator(
+    opener: Opener, function: Callable[..., Any], arguments: tuple[Any, ...], keywords: Mapping[str, Any]
+) -> AsyncGenerator[Any, Any]:
+    return _drive_async(opener, function(*arguments, **keywords))
+
+
+async def _drive_async(opener: Opener, generator: AsyncGenerator[Any, Any]) -> AsyncGenerator[Any, Any]:
+    scope = opener.begin(current=False)
+    body = _Body(scope)
+    advance: Callable[[], Awaitable[Any]] = functools.partial(generator.asend, None)
+    try:
+        while True:
+            try:
+                with body:
+                    item = await advance()
+            except StopAsyncIteration:
+                opener.finish(scope, None)
+                return
+            try:
+                sent = yield item
+            except GeneratorExit:
+                with body:
+                    await generator.aclose()
+                opener.finish(scope, None)
+                raise
+            except BaseException as thrown:  # noqa: BLE001 - handed on to the body, whose it is
+                advance = functools.partial(generator.athrow, thrown)
+            else:
+                advance = functools.partial(generator.asend, sent)
+    except BaseException as error:
+        opener.finish(scope, error)
+        raise

@@ -1,0 +1,80 @@
+"""Counts of what the SDK dropped, replaced or failed to do, so that nothing is lost in silence. Not metrics, not logs.
+
+Each reason is logged once in a process, as a warning that shows no value; after that it only counts.
+"""
+
+import logging
+import threading
+from enum import StrEnum
+from typing import Self
+
+_logger = logging.getLogger("otel_cx")
+_lock = threading.Lock()
+_counts: dict[str, int] = {}
+
+
+class Reason(StrEnum):
+    """Why something of ours was dropped or replaced: the keys of `diagnostics`, each with what it means."""
+
+    meaning: str
+
+    def __new__(cls, value: str, meaning: str) -> Self:
+        """Keeps the meaning beside the value."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        return member
+
+    INVALID_NAME = "invalid_name", "a run-time journey or step name broke the rule for names and became 'other'"
+    INVALID_VALUE = (
+        "invalid_value",
+        "a run-time attempt, dimension or reason broke the rule for values; it became 'other'",
+    )
+    INVALID_REVENUE = "invalid_revenue", "revenue without a finite amount and a three-letter currency was not recorded"
+    NO_HOLDER = "no_holder", "identify() outside a recorded local root span, or after its end, wrote nothing"
+    NO_KEY = "no_key", "a customer or account was not recorded, because no key is set: set OTELCX_KEY_FILE"
+    NO_SERVER_SPAN = (
+        "no_server_span",
+        (
+            "the middleware served a request for which nobody started a server span, so its step is not recorded: "
+            "instrument the framework with the opentelemetry-instrumentation package of its name"
+        ),
+    )
+    BAGGAGE_UNTRUSTED = "baggage_untrusted", "incoming otelcx.* baggage was removed, its sender is not trusted"
+    BAGGAGE_SIGNATURE = "baggage_signature", "incoming otelcx.* baggage was removed, its signature is missing or wrong"
+    BAGGAGE_OVERSIZE = "baggage_oversize", "baggage over a limit was removed"
+    BAGGAGE_INVALID = "baggage_invalid", "an incoming otelcx.* member of the wrong shape was removed"
+    EGRESS_DENIED = (
+        "egress_denied",
+        (
+            "a call left without the customer's context, because its destination is not allowed: "
+            "set OTELCX_EGRESS_HOSTS or OTELCX_EGRESS_DESTINATIONS if it is a service of yours"
+        ),
+    )
+    INTERNAL = "internal", "an error of the SDK was caught before it reached the application"
+
+
+def count(reason: Reason, cause: BaseException | None = None) -> None:
+    """Counts one `reason` and logs its first time in the process. Never raises."""
+    with _lock:
+        seen = _counts.get(reason.value, 0)
+        _counts[reason.value] = seen + 1
+    if not seen:
+        _logger.warning("otel-cx: %s (counted as %s, logged once)", reason.meaning, reason.value, exc_info=cause)
+
+
+def diagnostics() -> dict[str, int]:
+    """Counts so far in this process by reason; what never happened is left out.
+
+    >>> import otel_cx
+    >>> otel_cx.diagnostics().get("no_holder", 0)
+    0
+    """
+    with _lock:
+        return dict(_counts)
+
+
+def reset() -> None:
+    """Forgets all counts; for tests."""
+    with _lock:
+        _counts.clear()

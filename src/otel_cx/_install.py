@@ -1,0 +1,109 @@
+"""Puts the parts in place: settings, span processor, propagator. Imports the OpenTelemetry SDK only when called."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from otel_cx._settings import Settings, runtime
+from otel_cx.exceptions import ConfigurationError, MissingDependency
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from opentelemetry.sdk.trace import TracerProvider
+
+_INSTALLED: Final = "_otelcx_installed"
+_configured: list[tuple[object, TracerProvider]] = []
+
+
+def install(provider: TracerProvider, settings: Settings | None = None) -> None:
+    """Makes `provider` stamp journeys, and guards the process's propagator; again on the same provider adds nothing.
+
+    Call it before the first request. `settings` default to the environment (`Settings.from_env`).
+
+    Raises:
+        ConfigurationError: a setting cannot be used.
+        MissingDependency: opentelemetry-sdk is not installed.
+    """
+    try:
+        from otel_cx.processor import CXSpanProcessor
+    except ImportError as error:
+        raise missing_sdk() from error
+    from opentelemetry import propagate
+
+    from otel_cx.propagator import CXPropagator
+
+    runtime.settings = Settings.from_env() if settings is None else settings
+    if not hasattr(provider, "add_span_processor"):
+        raise ConfigurationError(
+            f"{type(provider).__name__} cannot take span processors. Pass the TracerProvider of opentelemetry-sdk."
+        )
+    if not getattr(provider, _INSTALLED, False):
+        provider.add_span_processor(CXSpanProcessor())
+        setattr(provider, _INSTALLED, True)
+    if not isinstance(propagate.get_global_textmap(), CXPropagator):
+        propagate.set_global_textmap(CXPropagator(propagate.get_global_textmap()))
+    runtime.tracer = provider.get_tracer("otel_cx")
+
+
+def configure(
+    endpoint: str | None = None, *, resource: Mapping[str, str] | None = None, settings: Settings | None = None
+) -> TracerProvider:
+    """Sets up tracing for a process that has none: a provider that exports OTLP/gRPC to `endpoint`, with us installed.
+
+    Args:
+        endpoint: URL of the collector; default `OTEL_EXPORTER_OTLP_ENDPOINT`, else http://localhost:4317.
+        resource: attributes such as service.name, service.version; `OTEL_RESOURCE_ATTRIBUTES` is read as well.
+        settings: default `Settings.from_env()`.
+
+    Returns:
+        The tracer provider, set as the global one. The same call again returns the same provider.
+
+    Raises:
+        ConfigurationError: tracing is set up already, or differently; or a setting cannot be used.
+        MissingDependency: the SDK or the exporter is not installed.
+    """
+    asked = (endpoint, dict(resource or {}), settings)
+    if _configured:
+        return _configured_before(asked)
+    provider = _provider(endpoint, resource)
+    from opentelemetry import trace
+
+    if not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+        raise ConfigurationError(
+            f"The global tracer provider is already a {type(trace.get_tracer_provider()).__name__}. "
+            "Call otel_cx.install(provider) with it instead of configure()."
+        )
+    install(provider, settings)
+    trace.set_tracer_provider(provider)
+    _configured.append((asked, provider))
+    return provider
+
+
+def _configured_before(asked: object) -> TracerProvider:
+    before, provider = _configured[0]
+    if asked != before:
+        raise ConfigurationError(
+            f"configure() was called with {before!r} and now with {asked!r}. Call it once, at start."
+        )
+    return provider
+
+
+def _provider(endpoint: str | None, resource: Mapping[str, Any] | None) -> TracerProvider:
+    try:
+        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    except ImportError as error:
+        raise missing_sdk() from error
+    provider = TracerProvider(resource=Resource.create(dict(resource or {})))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
+    return provider
+
+
+def missing_sdk() -> MissingDependency:
+    """Returns the error for an import that failed because the SDK parts are not installed."""
+    return MissingDependency(
+        "opentelemetry-sdk and its OTLP exporter cannot be imported. Install them with: pip install 'otel-cx[sdk]'"
+    )

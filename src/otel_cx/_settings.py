@@ -1,0 +1,116 @@
+"""The settings, frozen and checked at start, and where the process keeps them. The only reader of the environment."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal, get_args
+
+from opentelemetry import trace
+from opentelemetry.trace import Tracer
+
+from otel_cx.exceptions import ConfigurationError
+from otel_cx.pseudonym import Keyring
+
+Trust = Literal["none", "signed", "all"]
+
+_TRUE: Final = ("1", "true", "yes", "on")
+_FALSE: Final = ("", "0", "false", "no", "off")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an operator decides. `Settings()` is the safe edge: believe nobody, send context to nobody.
+
+    >>> Settings(trust="all", egress_destinations=("deployments",)).trust
+    'all'
+    """
+
+    trust: Trust = "none"
+    """Whose incoming `otelcx.*` baggage is believed: `none` (an edge), `signed` (carries a valid `otelcx.sig`), `all`
+    (only services of yours can reach this one). Environment: `OTELCX_TRUST`."""
+
+    browser_attempt: bool = False
+    """An edge takes the attempt id, and nothing else, from unsigned baggage. Environment: `OTELCX_BROWSER_ATTEMPT`."""
+
+    egress_hosts: tuple[str, ...] = ()
+    """Hosts that are sent the customer's context with a call; `*` matches any characters: `billing`, `*.internal`.
+    Environment: `OTELCX_EGRESS_HOSTS`, separated by commas."""
+
+    egress_destinations: tuple[str, ...] = ()
+    """Queues and topics that are sent it with a message; `*` likewise. Environment: `OTELCX_EGRESS_DESTINATIONS`."""
+
+    cluster_suffixes: tuple[str, ...] = (".svc", ".svc.cluster.local")
+    """Endings of host names that only resolve inside the cluster. Environment: `OTELCX_CLUSTER_SUFFIXES`."""
+
+    keys: Keyring | None = field(default=None, repr=False)
+    """Keys for pseudonyms and signatures; without one, customers and accounts are not recorded. Environment:
+    `OTELCX_KEY` (`<key id>:<secret>`) or `OTELCX_KEY_FILE` (one key a line, the first in use)."""
+
+    def __post_init__(self) -> None:
+        if self.trust not in get_args(Trust):
+            raise ConfigurationError(f"trust is {self.trust!r}. Use one of: none, signed, all.")
+        if self.trust == "signed" and self.keys is None:
+            raise ConfigurationError("trust is 'signed', but there is no key to verify with. Set OTELCX_KEY_FILE.")
+        for name in ("egress_hosts", "egress_destinations", "cluster_suffixes"):
+            if isinstance(getattr(self, name), str):
+                raise ConfigurationError(f"{name} is the string {getattr(self, name)!r}. Use a tuple of strings.")
+        for suffix in self.cluster_suffixes:
+            if not suffix.startswith("."):
+                raise ConfigurationError(f"cluster suffix {suffix!r} has no dot in front. Write '.{suffix}'.")
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> "Settings":
+        """Reads `OTELCX_*`; `overrides` are fields that win over the environment.
+
+        Raises:
+            ConfigurationError: a value cannot be used, or the key file cannot be read.
+        """
+        env = os.environ if environ is None else environ
+        values: dict[str, Any] = {}
+        if trust := env.get("OTELCX_TRUST"):
+            values["trust"] = trust.strip().lower()
+        if flag := env.get("OTELCX_BROWSER_ATTEMPT"):
+            values["browser_attempt"] = _boolean("OTELCX_BROWSER_ATTEMPT", flag)
+        for name in ("egress_hosts", "egress_destinations", "cluster_suffixes"):
+            if listed := env.get(f"OTELCX_{name.upper()}"):
+                values[name] = tuple(item.strip() for item in listed.split(",") if item.strip())
+        if "keys" not in overrides:
+            values["keys"] = _keys(env)
+        return cls(**{**values, **overrides})
+
+
+def _boolean(name: str, text: str) -> bool:
+    lowered = text.strip().lower()
+    if lowered not in _TRUE + _FALSE:
+        raise ConfigurationError(f"{name} is {text!r}. Use true or false.")
+    return lowered in _TRUE
+
+
+def _keys(env: Mapping[str, str]) -> Keyring | None:
+    inline, path = env.get("OTELCX_KEY"), env.get("OTELCX_KEY_FILE")
+    if inline and path:
+        raise ConfigurationError("OTELCX_KEY and OTELCX_KEY_FILE are both set. Unset one of them.")
+    if inline:
+        return Keyring.parse(inline)
+    if not path:
+        return None
+    try:
+        return Keyring.parse(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"OTELCX_KEY_FILE {path!r} cannot be read: {error}. Give the path of a readable text file."
+        ) from error
+
+
+class Runtime:
+    """What `install` set for this process: the settings, and the tracer that steps are opened with."""
+
+    __slots__ = ("settings", "tracer")
+
+    def __init__(self) -> None:
+        self.settings = Settings()
+        self.tracer: Tracer = trace.get_tracer("otel_cx")
+
+
+runtime: Final = Runtime()

@@ -1,0 +1,113 @@
+"""The propagator around the process's own: baggage of ours is let in by trust and let out by destination alone.
+
+It propagates nothing by itself; the wrapped propagators read and write the headers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry import baggage, trace
+from opentelemetry import context as otel_context
+from opentelemetry.propagators.textmap import (
+    CarrierT,
+    Getter,
+    Setter,
+    TextMapPropagator,
+    default_getter,
+    default_setter,
+)
+
+from otel_cx import semconv
+from otel_cx._context import INHERITED, innermost, merged, state_of
+from otel_cx._diagnostics import Reason, count
+from otel_cx._settings import runtime
+from otel_cx.trust import believed, may_leave, outgoing, split_members
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from opentelemetry.context import Context
+
+_HEADER: Final = "baggage"
+
+
+class CXPropagator(TextMapPropagator):
+    """Wraps `inner`; put in place by `otel_cx.install`."""
+
+    def __init__(self, inner: TextMapPropagator) -> None:
+        self.inner = inner
+
+    def extract(
+        self, carrier: CarrierT, context: Context | None = None, getter: Getter[CarrierT] = default_getter
+    ) -> Context:
+        """Removes `otelcx.*` members before `inner` builds the context; the believed ones go where only we look."""
+        try:
+            theirs, ours = split_members(getter.get(carrier, _HEADER) or ())
+            members = believed(ours, runtime.settings)
+        except Exception as error:  # noqa: BLE001 - never the application's failure
+            count(Reason.INTERNAL, error)
+            theirs, members = "", {}
+        extracted = self.inner.extract(carrier, context, _WithoutOurs(getter, theirs))
+        extracted = without_ours(extracted)
+        return otel_context.set_value(INHERITED, members, extracted) if members else extracted
+
+    def inject(
+        self, carrier: CarrierT, context: Context | None = None, setter: Setter[CarrierT] = default_setter
+    ) -> None:
+        """Lets `inner` write the headers, with our members only for a destination that is allowed."""
+        here = otel_context.get_current() if context is None else context
+        clean = without_ours(here)
+        try:
+            members = _members_to_send(here)
+        except Exception as error:  # noqa: BLE001 - never the application's failure
+            count(Reason.INTERNAL, error)
+            members = {}
+        for name, value in members.items():
+            clean = baggage.set_baggage(name, value, clean)
+        self.inner.inject(carrier, clean, setter)
+
+    @property
+    def fields(self) -> set[str]:
+        """The header names of `inner`."""
+        return self.inner.fields
+
+
+class _WithoutOurs(Getter[Any]):
+    """The caller's getter, which shows one `baggage` line without our members."""
+
+    def __init__(self, inner: Getter[Any], theirs: str) -> None:
+        self._inner = inner
+        self._theirs = theirs
+
+    def get(self, carrier: Any, key: str) -> list[str] | None:
+        if key.lower() != _HEADER:
+            return self._inner.get(carrier, key)
+        return [self._theirs] if self._theirs else None
+
+    def keys(self, carrier: Any) -> list[str]:
+        return self._inner.keys(carrier)
+
+
+def without_ours(context: Context) -> Context:
+    """Returns `context` without `otelcx.*` in its baggage, whoever put them there."""
+    for name in [name for name in baggage.get_all(context) if name.startswith(semconv.PREFIX)]:
+        context = baggage.remove_baggage(name, context)
+    return context
+
+
+def _members_to_send(context: Context) -> Mapping[str, str]:
+    span = trace.get_current_span(context)
+    state = state_of(span)
+    scope = innermost(context, state)
+    if state is None and scope is None:
+        return {}
+    holder = None if state is None else state.holder
+    inherited = {} if holder is None else holder.inherited
+    attributes = merged(inherited, scope, {} if holder is None else holder.identified)
+    if not attributes:
+        return {}
+    if not may_leave(span, runtime.settings):
+        count(Reason.EGRESS_DENIED)
+        return {}
+    return outgoing(attributes, runtime.settings)

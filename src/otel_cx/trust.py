@@ -1,0 +1,189 @@
+"""The trust boundary for business baggage: whose members are believed on the way in, who is sent them on the way out.
+
+Pure decisions over text and settings; the propagator applies them. Not authentication of the caller.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote, urlsplit
+
+from opentelemetry import baggage
+from opentelemetry.trace import SpanKind
+
+from otel_cx import semconv
+from otel_cx._diagnostics import Reason, count
+from otel_cx._settings import runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Span
+
+    from otel_cx._settings import Settings
+
+MAX_HEADER_BYTES: Final = 8192
+"""All `baggage` lines of a request together, as W3C Baggage 3.3.2; over it nothing is read, split or logged."""
+MAX_MEMBERS: Final = 16
+"""Members of ours, in and out: twice the vocabulary leaves room, and a fan-out stays cheap."""
+MAX_BYTES: Final = 2048
+"""Bytes of ours, in and out: a quarter of what W3C lets everybody have together."""
+
+_HOST: Final = re.compile(r"[a-z0-9._-]{1,253}|[0-9a-f:.]{2,45}")
+_URL_ATTRIBUTES: Final = ("url.full", "http.url")
+_HOST_ATTRIBUTES: Final = ("server.address", "net.peer.name")
+_DESTINATION_ATTRIBUTES: Final = ("messaging.destination.name", "messaging.destination")
+_EGRESS: Final = "_otelcx_egress"
+
+
+def split_members(lines: Iterable[str]) -> tuple[str, dict[str, str]]:
+    """Returns (what is not ours, as one header line; our members, name -> raw value) of all `baggage` lines together.
+
+    The total is bounded before anything is split; of a member of ours, everything after `;` is cut off.
+    """
+    joined = ",".join(lines)
+    if len(joined) > MAX_HEADER_BYTES:
+        count(Reason.BAGGAGE_OVERSIZE)
+        return "", {}
+    if semconv.PREFIX not in joined and "%" not in joined:
+        return joined, {}
+    theirs: list[str] = []
+    ours: dict[str, str] = {}
+    for member in joined.split(","):
+        name, _, value = member.partition("=")
+        name = unquote(name).strip()
+        if name.startswith(semconv.PREFIX):
+            ours[name] = value.partition(";")[0].strip()
+        else:
+            theirs.append(member)
+    return ",".join(theirs), ours
+
+
+def believed(members: Mapping[str, str], settings: Settings) -> dict[str, str]:
+    """Returns those of our incoming members that the settings let in, checked: name -> value."""
+    if not members:
+        return {}
+    if len(members) > MAX_MEMBERS or sum(len(n) + len(v) + 2 for n, v in members.items()) > MAX_BYTES:
+        count(Reason.BAGGAGE_OVERSIZE)
+        return {}
+    if settings.trust == "all":
+        return checked(members)
+    if settings.trust == "signed" and _is_signed(members, settings):
+        return checked(members)
+    count(Reason.BAGGAGE_SIGNATURE if settings.trust == "signed" else Reason.BAGGAGE_UNTRUSTED)
+    attempt = unquote(members.get(semconv.JOURNEY_ATTEMPT, ""))
+    if settings.browser_attempt and semconv.VALUE.fullmatch(attempt):
+        return {semconv.JOURNEY_ATTEMPT: attempt}
+    return {}
+
+
+def checked(members: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the members whose value has its shape. A raw id in place of a pseudonym goes no further."""
+    values: dict[str, str] = {}
+    for name in semconv.CONTEXT:
+        if name not in members:
+            continue
+        value = unquote(str(members[name]))
+        if _SHAPES.get(name, semconv.VALUE).fullmatch(value):
+            values[name] = value
+        else:
+            count(Reason.BAGGAGE_INVALID)
+    return values
+
+
+_SHAPES: Final = {
+    semconv.JOURNEY_NAME: semconv.NAME,
+    semconv.CUSTOMER_ID: semconv.PSEUDONYM,
+    semconv.ACCOUNT_ID: semconv.PSEUDONYM,
+}
+
+
+def _is_signed(members: Mapping[str, str], settings: Settings) -> bool:
+    values = {name: unquote(value) for name, value in members.items() if name != semconv.SIGNATURE}
+    signature = unquote(members.get(semconv.SIGNATURE, ""))
+    return settings.keys is not None and settings.keys.verify(values, signature)
+
+
+def members_in_process(context: Context) -> dict[str, Any]:
+    """Returns members the application itself put, or read, into OpenTelemetry baggage; believed with trust=all."""
+    if runtime.settings.trust != "all":
+        return {}
+    present = baggage.get_all(context)
+    return checked(present) if present else {}
+
+
+def outgoing(attributes: Mapping[str, Any], settings: Settings) -> dict[str, str]:
+    """Returns the members to send for a span's context attributes, signed when there is a key, within our limits."""
+    members = {name: str(attributes[name]) for name in semconv.CONTEXT if name in attributes}
+    if members and settings.keys is not None:
+        members[semconv.SIGNATURE] = settings.keys.sign(members)
+    if len(members) > MAX_MEMBERS or sum(len(n) + len(v) + 2 for n, v in members.items()) > MAX_BYTES:
+        count(Reason.BAGGAGE_OVERSIZE)
+        return {}
+    return members
+
+
+def may_leave(span: Span, settings: Settings) -> bool:
+    """Tells whether the call that `span` stands for goes to a service that may see the customer's context.
+
+    A hook's word counts first. Else the destination is read off the attributes with which the client instrumentation
+    started its CLIENT or PRODUCER span. What cannot be told is not allowed.
+    """
+    told: bool | None = getattr(span, _EGRESS, None)
+    if told is not None:
+        return told
+    kind = getattr(span, "kind", None)
+    attributes: Mapping[str, Any] = getattr(span, "attributes", None) or {}
+    if kind is SpanKind.CLIENT:
+        return host_allowed(_host_of(attributes), settings)
+    if kind is SpanKind.PRODUCER:
+        return destination_allowed(_first(attributes, _DESTINATION_ATTRIBUTES), settings)
+    return False
+
+
+def host_allowed(host: str, settings: Settings) -> bool:
+    """Tells whether `host` (no port) is on the allow-list or inside the cluster."""
+    name = host.lower().rstrip(".")
+    if not _HOST.fullmatch(name):
+        return False
+    return name.endswith(settings.cluster_suffixes) or any(fnmatch.fnmatchcase(name, p) for p in settings.egress_hosts)
+
+
+def destination_allowed(destination: str, settings: Settings) -> bool:
+    """Tells whether the queue or topic `destination` is on the allow-list."""
+    return bool(destination) and any(fnmatch.fnmatchcase(destination, p) for p in settings.egress_destinations)
+
+
+def _host_of(attributes: Mapping[str, Any]) -> str:
+    url = _first(attributes, _URL_ATTRIBUTES)
+    return _host_of_url(url) if url else _first(attributes, _HOST_ATTRIBUTES)
+
+
+def _host_of_url(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
+def _first(attributes: Mapping[str, Any], names: tuple[str, ...]) -> str:
+    return next((str(attributes[name]) for name in names if attributes.get(name)), "")
+
+
+def egress_hook(span: Span, request: Any) -> None:
+    """Decides for one HTTP call from the request itself: the `request_hook` of the requests and httpx instrumentations.
+
+    Needed only where the client span is not recorded or has no address when the instrumentation injects.
+    """
+    try:
+        setattr(span, _EGRESS, host_allowed(_host_of_url(str(request.url)), runtime.settings))
+    except Exception as error:  # noqa: BLE001 - never the application's failure
+        count(Reason.INTERNAL, error)
+
+
+async def async_egress_hook(span: Span, request: Any) -> None:
+    """The same for asynchronous clients: the `async_request_hook` of the httpx instrumentation."""
+    egress_hook(span, request)
