@@ -156,9 +156,11 @@ class Monitor(Shape):
 
 
 def _consequence(value: Any) -> str | None:
-    if isinstance(value, dict):
-        return "(monitor)" if "monitor" in value else "(escalate)"
-    return None
+    if not isinstance(value, dict):
+        return None
+    if "monitor" in value:
+        return "(monitor)"
+    return "(escalate)" if value.keys() & {"severity", "notify"} else None
 
 
 Consequence = Annotated[

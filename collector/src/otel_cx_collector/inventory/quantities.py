@@ -71,10 +71,12 @@ def parse_duration(value: object) -> int:
 
 
 def format_duration(duration_ns: int) -> str:
-    """Nanoseconds -> the shortest text that ``parse_duration`` reads as the same number."""
-    for unit, size in reversed(UNITS.items()):
-        if duration_ns and duration_ns % size == 0:
-            return f"{duration_ns // size}{unit}"
+    """Nanoseconds -> a text that ``parse_duration`` reads as the same number: 30d, 90m, 1.5s, 250ms."""
+    for unit in ("d", "h", "m"):
+        if duration_ns and duration_ns % UNITS[unit] == 0:
+            return f"{duration_ns // UNITS[unit]}{unit}"
+    if 0 < duration_ns < NS and duration_ns % UNITS["ms"] == 0:
+        return f"{duration_ns // UNITS['ms']}ms"
     return f"{Decimal(duration_ns).scaleb(-9).normalize():f}s"
 
 

@@ -35,7 +35,7 @@ def _wants(what: str) -> Callable[[str, Any, str, Mapping[str, Any]], Words]:
     def told(place: str, value: Any, _: str, __: Mapping[str, Any]) -> Words:
         if value is None:
             return f"{place} has no value", f"write {what}, or remove the key"
-        return f"{place}: {_kind(value)} stands where {what} is due", f"write {what}"
+        return f"{place} is {_kind(value)}", f"write {what}"
 
     return told
 
@@ -44,8 +44,8 @@ def _text(place: str, value: Any, _: str, __: Mapping[str, Any]) -> Words:
     if value is None:
         return f"{place} has no value", "write a text, or remove the key"
     if isinstance(value, dict | list):
-        return f"{place}: {_kind(value)} stands where a text is due", "write a text"
-    return f"{place}: {_kind(value)} stands where a text is due", f'write it in quotes, "{shown(value)}"'
+        return f"{place} is {_kind(value)}", "write a text"
+    return f"{place} is {_kind(value)}", f'write it in quotes, "{shown(value)}"'
 
 
 def _kind(value: Any) -> str:
@@ -106,9 +106,9 @@ _TOLD: Final[Mapping[str, Callable[[str, Any, str, Mapping[str, Any]], Words]]] 
     "dict_type": _wants("a mapping"),
     "model_type": _wants("a mapping"),
     "model_attributes_type": _wants("a mapping"),
-    "union_tag_not_found": _wants("a list of values or a mapping of value: weight"),
-    "consequence": _wants("{severity: P2, notify: [...]} or {monitor: 15m}"),
-    "on_unknown": _wants("hold, true, false, or what to do"),
+    "union_tag_not_found": _wants("a list of values, or a mapping of value: weight"),
+    "consequence": _wants("severity: P2, with notify: [...], or monitor: 15m"),
+    "on_unknown": _wants("hold, true, false, severity: P2, with notify: [...], or monitor: 15m"),
     "predicate": _predicate,
     "greater_than": _bound("above", "gt"),
     "greater_than_equal": _bound("from", "ge"),
