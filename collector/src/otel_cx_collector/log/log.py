@@ -96,8 +96,9 @@ class Log:
     def append(self, batch: pa.RecordBatch) -> int:
         """Return the position of ``batch`` once it is durable.
 
-        Raises Unavailable when the log or its disk is full, will not take a write, or is closed: nothing of the batch
-        is kept. Raises BatchTooLarge for one over ``limits.batch_bytes``, ValueError for dictionary-encoded columns.
+        Raises Unavailable when the log or its disk is full, will not take a write, or is closed: the batch is not kept
+        (should the disk not even let it be taken back, it may turn up at the next start, as if it had been sent twice).
+        Raises BatchTooLarge for one over ``limits.batch_bytes``, ValueError for dictionary-encoded columns.
         """
         waiting = self._encode(batch)
         with self._state:
