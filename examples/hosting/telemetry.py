@@ -43,6 +43,7 @@ def set_up_with_journeys(service: str, settings: Settings, *, trust: Literal["no
     The key of the pseudonyms comes from ``OTELCX_KEY_FILE``. Calls to our own services and queue take the customer's
     context along, all others leave without it.
     """
+    os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http")  # the stable HTTP names; the help desk has the old
     provider = set_up(service, settings)
     otel_cx.install(
         provider,

@@ -32,31 +32,36 @@ class Shape:
     """How the live platform records one step."""
 
     service: str
-    failed: str = ""
-    """``error.type`` of a failure; likewise of a rejection."""
+    failed: str
+    """``error.type`` of a failure, or its status code when the step is a server span; likewise of a rejection."""
     rejected: str = ""
-    revenue_class: str = ""
+    static: dict[str, str] = field(default_factory=dict)
+    """What the journey in the code says of every attempt."""
+    anonymous: bool = False
+    """The customer is not known yet."""
     route: str = ""
-    """Set when the step is known by its route alone: then it is a server span and nothing of ours is on it."""
+    """Set when the request's server span is the step: by the middleware's table or by a match rule."""
 
 
+_NEW: Final = {semconv.REVENUE_CLASS: "new"}
+_BATCH: Final = {semconv.WORKFLOW_TYPE: "batch"}
 SHAPES: Final = {
     ("checkout", "cart"): Shape(BILLING, "BookkeepingError"),
     ("checkout", "payment"): Shape(BILLING, "GatewayUnavailableError", "CardDeclinedError"),
     ("checkout", "confirm"): Shape(BILLING, "BookkeepingError"),
     ("login", "credentials"): Shape(PANEL, "UnavailableError", "RefusedError"),
     ("login", "session"): Shape(PANEL, "UnavailableError"),
-    ("signup", "form"): Shape(PANEL, "503", "422", revenue_class="new"),
-    ("signup", "account"): Shape(BILLING, "BookkeepingError", revenue_class="new"),
-    ("signup", "verify"): Shape(PANEL, "UnavailableError", revenue_class="new"),
+    ("signup", "form"): Shape(PANEL, "503", "422", anonymous=True, route="POST /signup/form"),
+    ("signup", "account"): Shape(BILLING, "BookkeepingError", static=_NEW),
+    ("signup", "verify"): Shape(PANEL, "UnavailableError", static=_NEW),
     ("dns-change", "edit"): Shape(PANEL, "UnavailableError", "RefusedError"),
     ("dns-change", "publish"): Shape(PANEL, "UnavailableError"),
     ("deployment", "submit"): Shape(PANEL, "UnavailableError", "RefusedError"),
-    ("deployment", "build"): Shape(WORKER, "BuildError"),
-    ("deployment", "go-live"): Shape(WORKER, "BuildError"),
+    ("deployment", "build"): Shape(WORKER, "BuildError", static=_BATCH),
+    ("deployment", "go-live"): Shape(WORKER, "BuildError", static=_BATCH),
     ("deployment", "progress"): Shape(PANEL, "UnavailableError"),
-    ("support", "open"): Shape(HELPDESK, route="GET /tickets/new"),
-    ("support", "submit"): Shape(HELPDESK, route="POST /tickets"),
+    ("support", "open"): Shape(HELPDESK, "500", anonymous=True, route="GET /tickets/new"),
+    ("support", "submit"): Shape(HELPDESK, "500", anonymous=True, route="POST /tickets"),
 }
 
 
@@ -74,7 +79,7 @@ class Encoder:
 
     keys: Keyring
     _steps: dict[tuple[str, str, Verdict], bytes] = field(default_factory=dict)
-    _people: dict[tuple[str, bool], bytes] = field(default_factory=dict)
+    _people: dict[tuple[str, str], bytes] = field(default_factory=dict)
 
     def requests(self, executions: Iterable[Execution]) -> Iterator[bytes]:
         """Serialised ``ExportTraceServiceRequest`` messages of at most A_REQUEST spans each."""
@@ -110,14 +115,18 @@ class Encoder:
         return self._steps[key]
 
     def _person(self, execution: Execution) -> bytes:
-        untagged = execution.journey == "support"
-        key = (execution.who.id, untagged)
+        shape = SHAPES[execution.journey, execution.step]
+        key = (execution.who.id, execution.journey if shape.anonymous else _KNOWN.get(execution.journey, ""))
         if key not in self._people:
-            self._people[key] = _part(_tier(execution.who) if untagged else self._identity(execution.who))
+            self._people[key] = _part(self._identity(execution.journey, execution.who, shape))
         return self._people[key]
 
-    def _identity(self, who: Customer) -> dict[str, str]:
-        return {
+    def _identity(self, journey: str, who: Customer, shape: Shape) -> dict[str, str]:
+        if journey == "support":
+            return {"tenant.tier": who.segment, "tenant.region": who.region}
+        if shape.anonymous:
+            return {semconv.DEVICE_CLASS: who.device}
+        known = {
             semconv.CUSTOMER_ID: self.keys.pseudonym(who.id),
             semconv.ACCOUNT_ID: self.keys.pseudonym(who.account),
             semconv.SEGMENT: who.segment,
@@ -125,10 +134,11 @@ class Encoder:
             semconv.REGION: who.region,
             semconv.DEVICE_CLASS: who.device,
         }
+        return known if journey in _KNOWN else {**known, semconv.REVENUE_CLASS: who.revenue_class}
 
 
-def _tier(who: Customer) -> dict[str, str]:
-    return {"tenant.tier": who.segment, "tenant.region": who.region}
+_KNOWN: Final = {"login": "no revenue", "signup": "no revenue"}
+"""Journeys of people who are not logged in yet: nothing is known of the money they bring."""
 
 
 def _own(execution: Execution) -> dict[str, str]:
@@ -142,29 +152,36 @@ def _own(execution: Execution) -> dict[str, str]:
 
 
 def _step(journey: str, step: str, verdict: Verdict) -> bytes:
+    """What every span of a step that ended like this has in common."""
     shape = SHAPES[journey, step]
-    failed = verdict is Verdict.FAILED
-    status = Status(code=Status.STATUS_CODE_ERROR) if failed else None
+    name, kind = f"{journey}/{step}", Span.SPAN_KIND_INTERNAL
+    attributes = [] if journey == "support" else _attributes(_tags(journey, step, shape))
     if shape.route:
-        method, _, route = shape.route.partition(" ")
-        code = AnyValue(int_value=500 if failed else 200)
-        attributes = _attributes({"http.method": method, "http.route": route})
-        attributes.append(KeyValue(key="http.status_code", value=code))
-        kind = Span.SPAN_KIND_SERVER
-    else:
-        attributes = _attributes(_tags(journey, step, verdict, shape))
-        kind = Span.SPAN_KIND_INTERNAL
-    return Span(name=shape.route or step, kind=kind, status=status, attributes=attributes).SerializeToString()
+        name, kind = shape.route, Span.SPAN_KIND_SERVER
+        attributes += _http(shape, verdict)
+    elif verdict is not Verdict.OK:
+        attributes += _attributes(_ending(shape, verdict))
+    status = Status(code=Status.STATUS_CODE_ERROR) if verdict is Verdict.FAILED else None
+    return Span(name=name, kind=kind, status=status, attributes=attributes).SerializeToString()
 
 
-def _tags(journey: str, step: str, verdict: Verdict, shape: Shape) -> dict[str, str]:
-    tags = {semconv.JOURNEY_NAME: journey, semconv.JOURNEY_STEP: step}
-    if shape.revenue_class:
-        tags[semconv.REVENUE_CLASS] = shape.revenue_class
-    if verdict is not Verdict.OK:
-        tags[semconv.STEP_OUTCOME] = verdict
-        tags[semconv.ERROR_TYPE] = shape.failed if verdict is Verdict.FAILED else shape.rejected
-    return tags
+def _tags(journey: str, step: str, shape: Shape) -> dict[str, str]:
+    return {semconv.JOURNEY_NAME: journey, semconv.JOURNEY_STEP: step, **shape.static}
+
+
+def _ending(shape: Shape, verdict: Verdict) -> dict[str, str]:
+    if verdict is Verdict.FAILED:
+        return {semconv.ERROR_TYPE: shape.failed}
+    return {semconv.ERROR_TYPE: shape.rejected, semconv.STEP_OUTCOME: "rejected"}
+
+
+def _http(shape: Shape, verdict: Verdict) -> list[KeyValue]:
+    method, _, route = shape.route.partition(" ")
+    code = {Verdict.OK: "200", Verdict.FAILED: shape.failed, Verdict.REJECTED: shape.rejected}[verdict]
+    new = shape.service == PANEL  # the help desk still speaks the old names
+    verb, status = ("http.request.method", "http.response.status_code") if new else ("http.method", "http.status_code")
+    number = KeyValue(key=status, value=AnyValue(int_value=int(code)))
+    return [*_attributes({verb: method, "http.route": route}), number]
 
 
 def _head(service: str) -> bytes:

@@ -17,6 +17,8 @@ from examples.hosting.everyday import Verdict
 def make(random: Random) -> Flask:
     """Build the help desk."""
     app = Flask("helpdesk")
+    # First, so that `describe` finds the span open.
+    FlaskInstrumentor().instrument_app(app)  # type: ignore[no-untyped-call]  # the instrumentation has no types
 
     @app.before_request
     def describe() -> None:
@@ -49,9 +51,7 @@ def main() -> None:
     """Run the process."""
     mine = settings.from_environment()
     telemetry.set_up("helpdesk", mine)
-    app = make(Random(mine.seed))
-    FlaskInstrumentor().instrument_app(app)
-    serving.serve_wsgi(app)
+    serving.serve_wsgi(make(Random(mine.seed)))
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def go_live(release: str) -> None:
             raise BuildError("nothing to switch over to")
 
 
-@deploy_queue.app.task(name="deployments.deploy")
+@deploy_queue.app.task(name="deployments.deploy")  # type: ignore[untyped-decorator]  # Celery has no types
 def deploy(site: str) -> None:
     """Bring a new version of a site live."""
     go_live(build(site))
@@ -59,7 +59,7 @@ def _work(step: str) -> None:
         raise BuildError(f"{step} failed")
 
 
-class Valve(bootsteps.StartStopStep):
+class Valve(bootsteps.StartStopStep):  # type: ignore[misc]  # likewise
     """Stops consuming while ``stuck-queue`` is on; what was queued meanwhile is worked off afterwards."""
 
     requires: ClassVar = {"celery.worker.consumer.tasks:Tasks"}
@@ -91,7 +91,7 @@ def main() -> None:
     """Run the process."""
     mine = settings.from_environment()
     telemetry.set_up_with_journeys("worker", mine, trust="all")
-    CeleryInstrumentor().instrument()
+    CeleryInstrumentor().instrument()  # type: ignore[no-untyped-call]  # the instrumentation has no types
     _random.seed(mine.seed)
     deploy_queue.connect(mine.home)
     Valve.faults = Faults(mine.home)

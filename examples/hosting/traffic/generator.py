@@ -6,6 +6,7 @@ An open loop: a slow platform does not slow the arrivals, as in life.
 import asyncio
 import contextlib
 import signal
+from collections.abc import Iterable
 from random import Random
 from typing import Final
 
@@ -43,6 +44,13 @@ class Crowd:
                 self._visits.add(visit)
                 visit.add_done_callback(self._visits.discard)
 
+    async def leave(self, arrivals: Iterable[asyncio.Task[None]]) -> None:
+        """Let nobody in any more, and send everybody home."""
+        leaving = [*arrivals, *self._visits]
+        for task in leaving:
+            task.cancel()
+        await asyncio.gather(*leaving, return_exceptions=True)
+
     async def _visit(self, journey: str) -> None:
         random = Random(self._random.getrandbits(64))
         who = self._newcomer() if journey == "signup" else people.customer(random.randrange(people.CUSTOMERS))
@@ -75,8 +83,7 @@ async def crowd(mine: Settings) -> None:
         arrivals = [asyncio.create_task(people_here.arrive(journey)) for journey in ATTEMPTS_A_MINUTE]
         serving.ready()
         await stop.wait()
-        for task in arrivals:
-            task.cancel()
+        await people_here.leave(arrivals)
 
 
 def main() -> None:

@@ -122,7 +122,7 @@ def main() -> None:
     SQLAlchemyInstrumentor().instrument(engine=engine)
     database.hog(engine, Faults(mine.home))
     app = make(Billing(engine, Gateway(mine.gateway), Random(mine.seed)))
-    FlaskInstrumentor().instrument_app(app)
+    FlaskInstrumentor().instrument_app(app)  # type: ignore[no-untyped-call]  # the instrumentation has no types
     serving.serve_wsgi(app)
 
 

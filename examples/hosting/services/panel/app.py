@@ -62,7 +62,7 @@ def main() -> None:
     mine = settings.from_environment()
     telemetry.set_up_with_journeys("control-panel", mine, trust="none")
     deploy_queue.connect(mine.home)
-    CeleryInstrumentor().instrument()
+    CeleryInstrumentor().instrument()  # type: ignore[no-untyped-call]  # the instrumentation has no types
     HTTPXClientInstrumentor().instrument()
     app = make(mine, Faults(mine.home), AsyncClient(base_url=mine.billing, timeout=15))
     FastAPIInstrumentor.instrument_app(app, exclude_spans=["send", "receive"])

@@ -31,12 +31,14 @@ def visitor(cookie: str) -> Customer | None:
         return None
 
 
-def who(scope: Mapping[str, Any]) -> dict[str, str] | None:
+def who(scope: Mapping[str, Any]) -> dict[str, str]:
     """Tell the middleware who makes a request: what `otel_cx.identify` takes."""
     headers = _headers(scope)
     device = people.device_of(headers.get("user-agent", ""))
     known = visitor(headers.get("cookie", ""))
-    return {"device": device, **identity(known)} if known else {"device": device}
+    if known is None:
+        return {"device": device}
+    return {"device": device, **identity(known), "revenue_class": known.revenue_class}
 
 
 def identity(customer: Customer) -> dict[str, str]:
@@ -47,7 +49,6 @@ def identity(customer: Customer) -> dict[str, str]:
         "segment": customer.segment,
         "plan": customer.plan,
         "region": customer.region,
-        "revenue_class": customer.revenue_class,
     }
 
 

@@ -1,0 +1,67 @@
+"""A real OTLP/gRPC server that keeps every span it is sent. Not a collector: it judges nothing."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import grpc
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as service
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as service_grpc
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One span as it came, with its attributes as a dict."""
+
+    span: Span
+    attributes: dict[str, object]
+    resource: dict[str, object]
+
+    @property
+    def step(self) -> tuple[str, str] | None:
+        journey, step = self.attributes.get("otelcx.journey.name"), self.attributes.get("otelcx.journey.step")
+        return (str(journey), str(step)) if step else None
+
+
+class Sink(service_grpc.TraceServiceServicer):
+    """Listens on a free port of 127.0.0.1."""
+
+    def __init__(self) -> None:
+        self.requests: list[service.ExportTraceServiceRequest] = []
+        self._lock = threading.Lock()
+        self._server = grpc.server(ThreadPoolExecutor(4))
+        service_grpc.add_TraceServiceServicer_to_server(self, self._server)
+        self.endpoint = f"http://127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+        self._server.start()
+
+    def Export(  # noqa: N802 the name is OTLP's
+        self, request: service.ExportTraceServiceRequest, context: grpc.ServicerContext
+    ) -> service.ExportTraceServiceResponse:
+        with self._lock:
+            self.requests.append(request)
+        return service.ExportTraceServiceResponse()
+
+    def spans(self) -> list[Seen]:
+        with self._lock:
+            requests = list(self.requests)
+        return [seen for request in requests for seen in _spans(request)]
+
+    def close(self) -> None:
+        self._server.stop(1).wait()
+
+
+def _spans(request: service.ExportTraceServiceRequest) -> Iterator[Seen]:
+    for block in request.resource_spans:
+        resource = _plain(block.resource.attributes)
+        for scope in block.scope_spans:
+            for span in scope.spans:
+                yield Seen(span, _plain(span.attributes), resource)
+
+
+def _plain(attributes: object) -> dict[str, object]:
+    return {
+        item.key: getattr(item.value, item.value.WhichOneof("value"))
+        for item in attributes  # type: ignore[attr-defined]  # a repeated field of KeyValue, whose type has no name
+    }
