@@ -18,10 +18,12 @@ from opentelemetry.proto.trace.v1 import trace_pb2
 from otel_cx import semconv
 from otel_cx_collector.decode import document
 from otel_cx_collector.decode.limits import BadRequest, DecodeLimits, TooLarge
+from otel_cx_collector.decode.span import CONSUMER, OLD_ENVIRONMENT, SERVER, SERVICE_NAME, label
 from otel_cx_collector.decode.wire import fields, tag_of
-from otel_cx_collector.inventory import Inventory
+from otel_cx_collector.inventory import Ignore, Inventory, Match
 from otel_cx_collector.inventory.observed import Observed
 from otel_cx_collector.inventory.shape import METHODS
+from otel_cx_collector.tag.matching import HTTP_METHODS, HTTP_ROUTES, RPC, USER_AGENTS, route_of, rpc_of
 
 __all__ = ["Observed", "Traffic", "unmapped"]
 
@@ -40,7 +42,7 @@ MAX_SPAN_BYTES: Final = 64 << 10
 MAX_SPANS: Final = 20_000
 """Spans looked at in one request."""
 
-_KINDS: Final = {2: "server", 5: "consumer"}
+_KINDS: Final = {SERVER: "server", CONSUMER: "consumer"}
 _IDS: Final = ("enduser.id", "user.id", "enduser.pseudo.id", "user.hash")
 _PROBES: Final = (
     "kube-probe/",
@@ -51,13 +53,12 @@ _PROBES: Final = (
     "Consul Health Check",
 )
 _DIMENSION_OF: Final = {attribute: name for name, attribute in semconv.DIMENSIONS.items()}
-_OLD_ENVIRONMENT: Final = "deployment.environment"
+_DESTINATIONS: Final = ("messaging.destination.name", "messaging.destination")
 _WANTED: Final = frozenset(
     {
         *(semconv.JOURNEY_NAME, semconv.JOURNEY_STEP, semconv.JOURNEY_ATTEMPT, semconv.SESSION_ID, semconv.CUSTOMER_ID),
-        *("http.route", "http.request.method", "http.method", "url.path", "http.target"),
-        *("rpc.service", "rpc.method", "messaging.destination.name", "messaging.destination"),
-        *("user_agent.original", "http.user_agent", "service.name", semconv.ENVIRONMENT, _OLD_ENVIRONMENT),
+        *(*HTTP_METHODS, *HTTP_ROUTES, *RPC, *USER_AGENTS, *_DESTINATIONS),
+        *(SERVICE_NAME, semconv.ENVIRONMENT, OLD_ENVIRONMENT),
         *_DIMENSION_OF,
         *_IDS,
     }
@@ -111,7 +112,7 @@ class _Tally:
         for name in _IDS:
             if name in attributes:
                 self.note("id", name)
-        agent = attributes.get("user_agent.original") or attributes.get("http.user_agent") or ""
+        agent = _first(attributes, USER_AGENTS)
         for probe in _PROBES:
             if agent.startswith(probe):
                 self.note("probe", probe)
@@ -198,21 +199,21 @@ class Traffic:
 
 def unmapped(observed: list[Observed], inventory: Inventory) -> list[Observed]:
     """The kinds that no journey of the inventory counts: neither by their own tags nor by a match rule."""
-    rules = [rule for journey in inventory.journeys.values() for rule in journey.match]
-    steps = {(name, step.name) for name, journey in inventory.journeys.items() for step in journey.steps}
-    ignored = [entry for entry in inventory.ignore if entry.user_agent is None]
+    return [each for each in observed if not _mapped(each, inventory)]
 
-    def mapped(each: Observed) -> bool:
-        if each.journey:
-            return not each.step or (each.journey, each.step) in steps
-        if any(entry.route in (None, each.route) and entry.service in (None, each.service) for entry in ignored):
-            return True
-        return any(
-            rule.service in (None, each.service) and rule.route in (None, each.route) and rule.rpc in (None, each.rpc)
-            for rule in rules
-        )
 
-    return [each for each in observed if not mapped(each)]
+def _mapped(each: Observed, inventory: Inventory) -> bool:
+    journey = inventory.journeys.get(each.journey)
+    if each.journey or each.kind == "other":
+        return journey is not None and (not each.step or any(each.step == step.name for step in journey.steps))
+    if any(_covers(entry, each) for entry in inventory.ignore if entry.user_agent is None):
+        return True
+    rules = (rule for journey in inventory.journeys.values() for rule in journey.match)
+    return any(_covers(rule, each) and rule.rpc in (None, each.rpc) for rule in rules)
+
+
+def _covers(rule: Match | Ignore, each: Observed) -> bool:
+    return rule.service in (None, each.service) and rule.route in (None, each.route)
 
 
 def _observed(kind: _Kind, tally: _Tally, position: float | None) -> Observed:
@@ -248,13 +249,12 @@ def _kind(span: _Span) -> _Kind | None:
     kind = _KINDS.get(span.kind, "other")
     if kind == "other" and not step:
         return None
-    destination = attributes.get("messaging.destination.name") or attributes.get("messaging.destination") or ""
     return (
-        attributes.get("service.name", semconv.UNSET),
+        label(attributes.get(SERVICE_NAME)),
         kind,
         _route(attributes),
-        _rpc(attributes),
-        destination,
+        rpc_of(dict(attributes)) or "",
+        _first(attributes, _DESTINATIONS),
         attributes.get(semconv.JOURNEY_NAME, ""),
         step,
     )
@@ -267,27 +267,21 @@ def _group(kind: _Kind) -> str:
 
 
 def _route(attributes: _Attributes) -> str:
-    method = attributes.get("http.request.method") or attributes.get("http.method") or ""
-    if method not in METHODS:
+    """As match rules see it, but for paths without a route that hold an id: each customer would be a kind."""
+    route = route_of(dict(attributes)) or ""
+    method, _, path = route.partition(" ")
+    if method not in METHODS or not path:
         return ""
-    path = attributes.get("http.route")
-    if path is None:
-        path = (attributes.get("url.path") or attributes.get("http.target") or "").partition("?")[0]
-        if any(_ID_SEGMENT.fullmatch(part) for part in path.split("/")):
-            return ""
-    return f"{method} {path}" if path else ""
-
-
-def _rpc(attributes: _Attributes) -> str:
-    """Old conventions name service and method apart, new ones together in ``rpc.method``."""
-    service, method = attributes.get("rpc.service", ""), attributes.get("rpc.method", "")
-    if service and method:
-        return f"{service}/{method}"
-    return method if all(method.partition("/")) else ""
+    bare = "http.route" not in attributes
+    return "" if bare and any(_ID_SEGMENT.fullmatch(part) for part in path.split("/")) else route
 
 
 def _environment(attributes: _Attributes) -> str:
-    return attributes.get(semconv.ENVIRONMENT) or attributes.get(_OLD_ENVIRONMENT) or semconv.UNSET
+    return _first(attributes, (semconv.ENVIRONMENT, OLD_ENVIRONMENT)) or semconv.UNSET
+
+
+def _first(attributes: _Attributes, names: tuple[str, ...]) -> str:
+    return next((attributes[name] for name in names if name in attributes), "")
 
 
 def _text(value: Any) -> str:

@@ -9,7 +9,7 @@ from otel_cx_collector.inventory.file import MAX_OWN_DIMENSIONS, File
 from otel_cx_collector.inventory.names import Names
 from otel_cx_collector.inventory.place import Report
 from otel_cx_collector.inventory.quantities import format_time
-from otel_cx_collector.inventory.shape import HASHED
+from otel_cx_collector.inventory.shape import HASHABLE
 from otel_cx_collector.inventory.spelling import nearest
 from otel_cx_collector.inventory.tree import Path
 
@@ -74,7 +74,7 @@ def _values(path: Path, values: tuple[str, ...] | dict[str, float], report: Repo
 
 def _identify(file: File, report: Report) -> None:
     for key, identity in file.identify.given().items():
-        if identity.hash is not None and key not in HASHED:
+        if identity.hash is not None and key not in HASHABLE:
             what = f": {key} is no id of a person or an account, so it is not hashed"
             report.add(("identify", key, "hash"), what, "remove hash")
         if key in semconv.DIMENSIONS and not getattr(file.dimensions, key):

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag
+from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
 from otel_cx_collector.inventory.shape import Lasting
 from otel_cx_collector.inventory.vocabulary import (
@@ -13,6 +13,7 @@ from otel_cx_collector.inventory.vocabulary import (
     Name,
     Number,
     OneOf,
+    Or,
     Positive,
     Shape,
     Share,
@@ -20,6 +21,7 @@ from otel_cx_collector.inventory.vocabulary import (
 )
 
 SEVERITIES: Final = ("P1", "P2", "P3", "P4")
+CHANNELS: Final = ("pagerduty", "slack", "webhook")
 BY_SCORE: Final = "by-score"
 EVERY_JOURNEY: Final = "*"
 
@@ -183,6 +185,7 @@ OnUnknown = Annotated[
     | Annotated[Monitor, Tag("(monitor)")],
     Discriminator(_unknown, custom_error_type="on_unknown", custom_error_message="on_unknown"),
     BeforeValidator(_boolean_as_word),
+    Or({"type": "boolean"}),
 ]
 
 
@@ -221,6 +224,8 @@ class Webhook(Shape):
 class Channel(Shape):
     """Who is told, and how: exactly one of pagerduty, slack, webhook."""
 
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": [key]} for key in CHANNELS]})
+
     pagerduty: PagerDuty | None = None
     slack: Slack | None = None
     webhook: Webhook | None = None
@@ -232,7 +237,7 @@ class Channel(Shape):
     @property
     def kinds(self) -> list[str]:
         """Which targets are given."""
-        return [name for name in ("pagerduty", "slack", "webhook") if getattr(self, name) is not None]
+        return [name for name in CHANNELS if getattr(self, name) is not None]
 
 
 for _recursive in (AllOf, AnyOf, Not, Rule):

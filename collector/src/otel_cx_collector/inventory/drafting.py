@@ -83,8 +83,8 @@ def _environments(seen: list[Observed]) -> Iterator[str]:
 def _dimensions(seen: list[Observed]) -> Iterator[str]:
     found: dict[str, list[str]] = {}
     for name in ("segment", "plan", "region"):
-        values = {value for each in seen for value in each.dimensions.get(name, ())} - {semconv.OTHER, semconv.UNSET}
-        found[name] = sorted(value for value in values if semconv.VALUE.fullmatch(value))[:MAX_VALUES]
+        carried = {value for each in seen for value in each.dimensions.get(name, ()) if semconv.VALUE.fullmatch(value)}
+        found[name] = sorted(carried - {semconv.OTHER, semconv.UNSET})[:MAX_VALUES]
     if not any(found.values()):
         yield "# No segment, plan or region was seen: list their values under dimensions: once spans carry them."
         return
@@ -153,7 +153,7 @@ def _tagged(name: str, kinds: list[Observed]) -> Iterator[str]:
 
 
 def _untagged(name: str, service: str, kinds: list[Observed]) -> Iterator[str]:
-    yield f"  {_quoted(name)}:  # guessed: one journey for the untagged requests of a service; split it as customers see it"
+    yield f"  {_quoted(name)}:  # guessed: one journey for all untagged requests of a service; split it"
     if not any(each.entries for each in kinds):
         yield "    # every request here came from another traced service: remove it unless customers call it themselves"
     yield f"    service: {_quoted(service)}"

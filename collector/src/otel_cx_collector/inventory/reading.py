@@ -70,13 +70,14 @@ def _judge(report: Report, pending: tuple[Pending, ...]) -> File | None:
     names = names_in(report.root)
     for each, path in asked_for(report.root, pending):
         report.add(path, " is understood but not evaluated by this version", each.instead)
+    blank = _take_out_blanks(report)
     for around in range(MAX_ROUNDS):
         try:
             file = File.model_validate(report.root.data())
         except ValidationError as error:
             errors: list[Any] = error.errors(include_url=False)
             if around == 0:
-                _tell(report, errors)
+                _tell(report, errors, blank)
             if not _take_out(report, errors):
                 return None
         else:
@@ -85,9 +86,21 @@ def _judge(report: Report, pending: tuple[Pending, ...]) -> File | None:
     return None
 
 
-def _tell(report: Report, errors: list[Any]) -> None:
+def _take_out_blanks(report: Report) -> frozenset[Path]:
+    """Keys and entries with nothing after them: never a value, so told and removed."""
+    blank = [path for path, node in report.root.walk() if node.kind == "scalar" and node.value is None]
+    for path in blank:
+        report.add(path, " has no value", "write one, or remove the key")
+    for path in reversed(blank):
+        report.remove(path)
+    return frozenset(blank)
+
+
+def _tell(report: Report, errors: list[Any], blank: frozenset[Path]) -> None:
     for error in errors:
         path = report.resolve(error["loc"])
+        if error["type"] == "missing" and (*path, error["loc"][-1]) in blank:
+            continue
         around = path[:-1] if error["type"] == "extra_forbidden" else path
         what, cure = describe(error, report.name(around))
         report.problems.append(Problem(report.file, report.line(path), what, cure))

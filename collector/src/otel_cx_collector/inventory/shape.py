@@ -5,7 +5,7 @@ A field's name, or its alias where it carries a unit here, is the key in the fil
 
 from typing import Annotated, Any, Final
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from otel_cx import semconv
 from otel_cx_collector.events import NS
@@ -21,13 +21,14 @@ from otel_cx_collector.inventory.vocabulary import (
     Name,
     Number,
     OneOf,
-    OrText,
+    Or,
     Positive,
     Shape,
     Target,
     Text,
     Time,
     Weight,
+    at_least_one,
 )
 
 MAX_STEPS: Final = 64
@@ -85,6 +86,8 @@ class WrittenIdentity(Shape):
 class Ignore(Shape):
     """Traffic counted as synthetic: all keys given must match."""
 
+    model_config = ConfigDict(json_schema_extra=at_least_one("route", "user_agent", "service"))
+
     route: Route | None = None
     """HTTP method and route."""
     user_agent: Text | None = None
@@ -97,6 +100,7 @@ class Maintenance(Shape):
     """Time left out of good and total, and shown."""
 
     journey: Name
+    """The one that is maintained."""
     from_ns: Time = Field(alias="from")
     """Start, with a time zone."""
     to_ns: Time = Field(alias="to")
@@ -146,6 +150,14 @@ class Step(Shape):
 class Objective(Shape):
     """One promise: this share of this SLI over this window."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"properties": {"sli": {"const": "latency"}}},
+            "then": {"required": ["threshold"]},
+            "else": {"not": {"required": ["threshold"]}},
+        }
+    )
+
     sli: Sli
     """What is promised."""
     step: Name | None = None
@@ -163,7 +175,12 @@ class Objective(Shape):
 class Match(Shape):
     """Spans without the SDK that are executions of a step: all keys given must match, first rule in the file wins."""
 
+    model_config = ConfigDict(
+        json_schema_extra=at_least_one("service", "route", "rpc") | {"not": {"required": ["route", "rpc"]}}
+    )
+
     step: Name
+    """The step they execute."""
     service: Text | None = None
     """service.name."""
     route: Route | None = None
@@ -178,6 +195,7 @@ class ErrorRule(Shape):
     error_class: Name = Field(alias="class")
     """The name of the class of errors."""
     step: Name | None = None
+    """At this step alone; else at any."""
     error_type: Text | None = None
     """error.type, or the exception's type."""
     recoverable: Flag | None = None
@@ -202,7 +220,9 @@ def _step_of_name(value: Any) -> Any:
 
 
 class WrittenJourney(Shape):
-    """One journey as it stands in the file; ``model.Journey`` is what the rest of the program reads."""
+    """Something customers come to do, in steps."""
+
+    # model.Journey is what the rest of the program reads.
 
     title: Text | None = None
     """As people call it; else the name."""
@@ -215,6 +235,7 @@ class WrittenJourney(Shape):
     criticality: Weight = 1.0
     """c: how much this journey matters, (0, 1]."""
     kpi: Kpi | None = None
+    """The business figure it stands for."""
     value: Positive | None = None
     """Worth of one completion where spans carry no amount, in the inventory's currency."""
     attempt: AttemptKey | None = None
@@ -226,21 +247,27 @@ class WrittenJourney(Shape):
     recovery_ns: Annotated[Duration, Between("0s", "24h")] = Field(default=5 * UNITS["m"], alias="recovery")
     """A failure followed by success within this time hurts less."""
     impact: Impact = Impact()
+    """How much slowness hurts."""
     strict: Flag = False
     """Steps must come in order."""
     steps: Annotated[
-        tuple[Annotated[Step, BeforeValidator(_step_of_name), OrText(NAME_PATTERN)], ...],
+        tuple[Annotated[Step, BeforeValidator(_step_of_name), Or({"type": "string", "pattern": NAME_PATTERN})], ...],
         Field(min_length=1, max_length=MAX_STEPS),
     ]
     """In order; a name alone is enough."""
     objectives: tuple[Objective, ...] = ()
+    """What is promised; each has an error budget."""
     match: tuple[Match, ...] = Field(default=(), max_length=MAX_RULES)
+    """Which spans without the SDK are which step; first rule in the file wins."""
     errors: tuple[ErrorRule, ...] = Field(default=(), max_length=MAX_RULES)
+    """What failures are called and cost; first match, else by outcome."""
     actions: tuple[Action, ...] = ()
     """The action plan."""
 
 
 IDENTITIES: Final = ("customer", "account", "session", *semconv.DIMENSIONS)
 """What ``identify`` may name."""
+HASHABLE: Final = ("customer", "account", "session")
+"""Identities that may be hashed."""
 HASHED: Final = ("customer", "account")
-"""Identities that are personal: hashed unless the file says that they are pseudonyms already."""
+"""Of these, the ones that are, unless the file says that they are pseudonyms already."""

@@ -51,6 +51,13 @@ class Node:
         items = [node.copy() for node in self.items]
         return Node(self.line, self.kind, self.value, entries, items, self.size, self.depth)
 
+    def walk(self, path: Path = ()) -> Iterator[tuple[Path, "Node"]]:
+        """Everything below, in the order of the file, each with its path."""
+        below: list[tuple[str | int, Node]] = [(key, node) for key, (_, node) in self.entries.items()]
+        for key, node in below or enumerate(self.items):
+            yield (*path, key), node
+            yield from node.walk((*path, key))
+
     def child(self, key: str | int) -> tuple[int, "Node"] | None:
         """The line and node under a key or index, None when there is none."""
         if self.kind == "mapping" and isinstance(key, str):

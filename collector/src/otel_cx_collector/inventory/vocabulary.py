@@ -146,13 +146,18 @@ class Between:
 
 
 @dataclass(frozen=True)
-class OrText:
-    """Tells editors that a text may stand in place of the mapping."""
+class Or:
+    """Tells editors what else may stand here: what a validator before this one turns into the shape."""
 
-    pattern: str
+    schema: dict[str, Any]
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"anyOf": [{"type": "string", "pattern": self.pattern}, handler(core)]}
+        return {"anyOf": [self.schema, handler(core)]}
+
+
+def at_least_one(*keys: str) -> dict[str, Any]:
+    """Of a mapping's keys, for its JSON Schema."""
+    return {"anyOf": [{"required": [key]} for key in keys]}
 
 
 def anchored(pattern: str) -> str:

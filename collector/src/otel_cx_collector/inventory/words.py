@@ -33,16 +33,12 @@ def _missing(place: str, _: Any, key: str, __: Mapping[str, Any]) -> Words:
 
 def _wants(what: str) -> Callable[[str, Any, str, Mapping[str, Any]], Words]:
     def told(place: str, value: Any, _: str, __: Mapping[str, Any]) -> Words:
-        if value is None:
-            return f"{place} has no value", f"write {what}, or remove the key"
         return f"{place} is {_kind(value)}", f"write {what}"
 
     return told
 
 
 def _text(place: str, value: Any, _: str, __: Mapping[str, Any]) -> Words:
-    if value is None:
-        return f"{place} has no value", "write a text, or remove the key"
     if isinstance(value, dict | list):
         return f"{place} is {_kind(value)}", "write a text"
     return f"{place} is {_kind(value)}", f'write it in quotes, "{shown(value)}"'
@@ -77,6 +73,14 @@ def _literal(place: str, value: Any, _: str, context: Mapping[str, Any]) -> Word
     return f"{place}: {shown(value)} is not known here", f"write {str(context['expected']).replace(chr(39), '')}"
 
 
+def _consequence(place: str, value: Any, key: str, context: Mapping[str, Any]) -> Words:
+    if isinstance(value, dict) and value:
+        word = next(iter(value))
+        return f"{place}: unknown key {shown(word)}", nearest(word, ("severity", "notify", "monitor"))
+    hold = "hold, true, false, " if context["kind"] == "on_unknown" else ""
+    return _wants(f"{hold}severity: P2, with notify: [...], or monitor: 15m")(place, value, key, context)
+
+
 def _predicate(place: str, value: Any, _: str, __: Mapping[str, Any]) -> Words:
     if not isinstance(value, dict) or not value:
         return f"{place}: {shown(value)} is no condition", "write a mapping with one of " + ", ".join(PREDICATES)
@@ -107,8 +111,8 @@ _TOLD: Final[Mapping[str, Callable[[str, Any, str, Mapping[str, Any]], Words]]] 
     "model_type": _wants("a mapping"),
     "model_attributes_type": _wants("a mapping"),
     "union_tag_not_found": _wants("a list of values, or a mapping of value: weight"),
-    "consequence": _wants("severity: P2, with notify: [...], or monitor: 15m"),
-    "on_unknown": _wants("hold, true, false, severity: P2, with notify: [...], or monitor: 15m"),
+    "consequence": _consequence,
+    "on_unknown": _consequence,
     "predicate": _predicate,
     "greater_than": _bound("above", "gt"),
     "greater_than_equal": _bound("from", "ge"),
