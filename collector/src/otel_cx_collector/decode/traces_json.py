@@ -1,0 +1,170 @@
+"""ExportTraceServiceRequest as OTLP/JSON to spans that may be steps: the same spans as traces.py makes of protobuf."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Set as AbstractSet
+from typing import Any, Final
+
+from otel_cx import semconv
+from otel_cx_collector.decode.document import enum, mapping, objects, uint64
+from otel_cx_collector.decode.errors import TooLarge
+from otel_cx_collector.decode.limits import DecodeLimits
+from otel_cx_collector.decode.nested import too_deep
+from otel_cx_collector.decode.span import (
+    CONSUMER,
+    EVENT_KEYS,
+    SERVER,
+    UNREADABLE,
+    Found,
+    Resource,
+    Scalar,
+    Span,
+    Wanted,
+)
+
+_MATCHED_KINDS: Final = frozenset({SERVER, CONSUMER})
+_INT64: Final = range(-(1 << 63), 1 << 63)
+_DIGITS: Final = re.compile(r"-?[0-9]{1,19}")
+_DECIMAL: Final = re.compile(r"[+-]?[0-9]{1,400}(\.[0-9]{0,400})?([eE][+-]?[0-9]{1,4})?")
+_DOUBLES: Final = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
+
+
+def decode(document: Any, wanted: Wanted, limits: DecodeLimits) -> Found:
+    """All spans of a parsed request counted, those that may be steps read. Raises BadRequest or TooLarge alone."""
+    spans = 0
+    candidates: list[Span] = []
+    for block in objects(mapping(document, "request"), "resourceSpans"):
+        resource = _resource(mapping(block.get("resource"), "resource"), wanted, limits)
+        matched = bool(wanted.needles_for(resource.service))
+        for scope in objects(block, "scopeSpans"):
+            for span in objects(scope, "spans"):
+                spans += 1
+                if spans > limits.spans:
+                    raise TooLarge(f"request has more than {limits.spans} spans; send smaller batches")
+                if _may_be_step(span, matched=matched):
+                    candidates.append(_span(span, resource, wanted, limits))
+    return Found(spans, candidates)
+
+
+def ends(document: Any) -> Iterator[int]:
+    """End times of all spans of a parsed request that have one, nanoseconds. Raises BadRequest."""
+    for block in objects(mapping(document, "request"), "resourceSpans"):
+        for scope in objects(block, "scopeSpans"):
+            for span in objects(scope, "spans"):
+                end = uint64(span, "endTimeUnixNano")
+                if end > 0:
+                    yield end
+
+
+def _may_be_step(span: dict[str, Any], *, matched: bool) -> bool:
+    """Whether it carries the step attribute, or a match rule may map it."""
+    kind = enum(span, "kind")
+    if matched and kind in _MATCHED_KINDS:
+        return True
+    return any(pair.get("key") == semconv.JOURNEY_STEP for pair in objects(span, "attributes"))
+
+
+def _resource(resource: dict[str, Any], wanted: Wanted, limits: DecodeLimits) -> Resource:
+    pairs = list(objects(resource, "attributes"))
+    if len(pairs) > limits.attributes:
+        return Resource(oversized=True)
+    return Resource.of(_attributes(pairs, wanted.resource_keys, limits), wanted.context_keys)
+
+
+def _span(span: dict[str, Any], resource: Resource, wanted: Wanted, limits: DecodeLimits) -> Span:
+    pairs = list(objects(span, "attributes"))
+    events = list(objects(span, "events"))
+    read = _attributes(pairs[: limits.fields], wanted.span_keys, limits)
+    if any(pair.get("key") == semconv.JOURNEY_STEP for pair in pairs[limits.fields :]):
+        read.setdefault(semconv.JOURNEY_STEP, UNREADABLE)
+    fields = len(pairs) + len(events) + sum(1 for _ in objects(span, "links"))
+    return Span(
+        resource=resource,
+        trace_id=_id(span.get("traceId")),
+        span_id=_id(span.get("spanId")),
+        trace_state=_text(span.get("traceState"), limits),
+        kind=enum(span, "kind"),
+        start_ns=uint64(span, "startTimeUnixNano"),
+        end_ns=uint64(span, "endTimeUnixNano"),
+        status=enum(mapping(span.get("status"), "status"), "code"),
+        attributes=resource.context | read,
+        events=tuple(filter(None, (_attributes(objects(event, "attributes"), EVENT_KEYS, limits) for event in events))),
+        oversized=resource.oversized or len(pairs) > limits.attributes or fields > limits.fields,
+    )
+
+
+def _id(value: Any) -> bytes:
+    """The bytes of a hexadecimal id, upper or lower case; empty when it is none."""
+    if not isinstance(value, str) or not value.isalnum():
+        return b""
+    try:
+        return bytes.fromhex(value)
+    except ValueError:
+        return b""
+
+
+def _text(value: Any, limits: DecodeLimits) -> str:
+    return value[: limits.value_chars] if isinstance(value, str) else ""
+
+
+def _attributes(pairs: Iterable[dict[str, Any]], keys: AbstractSet[str], limits: DecodeLimits) -> dict[str, Scalar]:
+    """Of these KeyValues the ones in ``keys`` that are not empty."""
+    read: dict[str, Scalar] = {}
+    for pair in pairs:
+        value = mapping(pair.get("value"), "an attribute's value")
+        if "arrayValue" in value or "kvlistValue" in value:
+            _check_nesting(value, limits.nesting)
+        key = pair.get("key")
+        if isinstance(key, str) and key in keys:
+            scalar = _scalar(value, limits)
+            if scalar is not None:
+                read[key] = scalar
+    return read
+
+
+def _scalar(value: dict[str, Any], limits: DecodeLimits) -> Scalar | None:
+    """The scalar of one AnyValue; None when it is empty, UNREADABLE when it is none or breaks the rules of its kind."""
+    for kind, read in _KINDS.items():
+        given = value.get(kind)
+        if given is not None:
+            scalar = read(given)
+            return (scalar[: limits.value_chars] or None) if isinstance(scalar, str) else scalar
+    return None
+
+
+def _int(value: Any) -> Scalar:
+    if isinstance(value, str) and _DIGITS.fullmatch(value):
+        value = int(value)
+    return value if type(value) is int and value in _INT64 else UNREADABLE
+
+
+def _double(value: Any) -> Scalar:
+    if isinstance(value, str):
+        return _DOUBLES.get(value, UNREADABLE) if not _DECIMAL.fullmatch(value) else float(value)
+    return float(value) if type(value) in (int, float) else UNREADABLE
+
+
+_KINDS: Final[dict[str, Callable[[Any], Scalar]]] = {
+    "stringValue": lambda value: value if isinstance(value, str) else UNREADABLE,
+    "intValue": _int,
+    "boolValue": lambda value: value if isinstance(value, bool) else UNREADABLE,
+    "doubleValue": _double,
+    "arrayValue": lambda _: UNREADABLE,
+    "kvlistValue": lambda _: UNREADABLE,
+    "bytesValue": lambda _: UNREADABLE,
+}
+
+
+def _check_nesting(value: dict[str, Any], nesting: int) -> None:
+    """Raise BadRequest when values nest deeper than ``nesting``; with a stack of its own."""
+    stack = [(value, 1)]
+    while stack:
+        value, depth = stack.pop()
+        if depth > nesting:
+            raise too_deep(nesting)
+        inner = [*objects(mapping(value.get("arrayValue"), "arrayValue"), "values")]
+        inner += [
+            mapping(pair.get("value"), "value")
+            for pair in objects(mapping(value.get("kvlistValue"), "kvlistValue"), "values")
+        ]
+        stack += [(item, depth + 1) for item in inner]
