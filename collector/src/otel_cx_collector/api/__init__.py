@@ -1,1 +1,5 @@
-"""The JSON API under /api/v1."""
+"""The JSON API under ``/api/v1``: the same answers as the pages. No question is asked here that views does not answer."""
+
+from otel_cx_collector.api.app import create_api
+
+__all__ = ["create_api"]

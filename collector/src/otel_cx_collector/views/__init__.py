@@ -1,1 +1,1 @@
-"""The questions the product answers; api and web ask only these."""
+"""The questions the product answers. Pages, API, reports and exports ask only these; nothing here renders or serves."""

@@ -1,0 +1,35 @@
+"""JSON as the API writes it: sorted keys, at most 6 decimals, milliseconds 3. Not what the numbers are."""
+
+from typing import Any
+
+import orjson
+from starlette.responses import Response
+
+PROBLEM = "application/problem+json"
+
+
+def rounded(value: Any, key: str = "") -> Any:
+    """``value`` with its floats rounded by the rule of the key they stand under; whole floats become integers."""
+    if isinstance(value, float):
+        short = round(value, 3 if key.endswith("_ms") else 6)
+        return int(short) if short.is_integer() else short
+    if isinstance(value, dict):
+        return {name: rounded(item, name) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(item, key) for item in value]
+    return value
+
+
+def to_json(value: Any) -> bytes:
+    """Canonical bytes: the same value gives the same bytes."""
+    return orjson.dumps(rounded(value), option=orjson.OPT_SORT_KEYS)
+
+
+class Json(Response):
+    """An answer of the API."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        """Canonical bytes of ``content``."""
+        return to_json(content)

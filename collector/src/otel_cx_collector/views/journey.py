@@ -1,0 +1,191 @@
+"""One journey: is the customer affected, how many, why that score. Not the words or the charts made of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Final
+
+from otel_cx_collector.views.source import BadQuestion, NotFound, Source
+from otel_cx_collector.views.state import HURT, VERDICT_WINDOW_S, State, state_of
+
+if TYPE_CHECKING:
+    from otel_cx_collector.inventory import Inventory, Journey
+    from otel_cx_collector.measure.figures import Coverage, Episode, Exemplar, Figures, Live, Reach, Series, Share, Sli
+    from otel_cx_collector.views.windows import Window
+
+EXEMPLARS: Final = 20
+"""As many as a person looks through."""
+
+MATRIX: Final = ("segment", "region")
+"""Rows and columns of the matrix until others are picked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What is left of one objective's error budget: 1 is all of it, below 0 it is overdrawn (measures.md 3.4)."""
+
+    sli: str
+    step: str | None
+    target: float
+    window_s: int
+    left: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One journey over one window, and how it is now. Every page, and the API, says these same numbers."""
+
+    journey: Journey
+    state: State
+    reason: str
+    """Why the state cannot be told; empty when it can."""
+    live: Live
+    coverage: Coverage
+    """Of the window; the state rests on that of the last five minutes."""
+    figures: Figures
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return self.journey.title or self.journey.name
+
+    @property
+    def hurt(self) -> bool:
+        """Whether customers are being hurt as of T."""
+        return self.state in HURT
+
+    @property
+    def score(self) -> float | None:
+        """The live score; None when the state is not measured."""
+        return None if self.state in {State.UNMEASURED, State.IDLE} else self.live.score
+
+    @property
+    def episode(self) -> Episode | None:
+        """The open episode."""
+        return self.live.episode
+
+    @property
+    def reach(self) -> Reach:
+        """Customers affected of active: in the open episode, else in the window."""
+        return self.figures.customers if self.episode is None else self.episode.reach
+
+    @property
+    def success(self) -> float | None:
+        """ok / (ok + failed) over all steps; None without executions."""
+        steps = self.figures.steps.values()
+        ok, failed = sum(step.ok for step in steps), sum(step.failed for step in steps)
+        return ok / (ok + failed) if ok + failed else None
+
+    @property
+    def slowest(self) -> tuple[str, float] | None:
+        """Step with the largest p95, and that p95 in milliseconds."""
+        known = [(step.p95_ms, name) for name, step in self.figures.steps.items() if step.p95_ms is not None]
+        return max(known)[::-1] if known else None
+
+    @property
+    def budget(self) -> Budget | None:
+        """The objective with the least budget left; None when no objective has been counted."""
+        spent = [budget_of(sli) for sli in self.figures.slis]
+        return min((budget for budget in spent if budget), key=lambda budget: budget.left, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """The journey page: the answer, when, where and examples."""
+
+    answer: Answer
+    series: Series
+    by: tuple[str, str]
+    matrix: dict[tuple[str, str], Share]
+    exemplars: list[Exemplar]
+    explained: Episode | None
+    """The episode whose score is taken apart: the open one, or the worst of the window."""
+
+
+def budget_of(sli: Sli) -> Budget | None:
+    """Budget left of one objective; None when nothing was counted."""
+    if sli.budget_spent is None:
+        return None
+    return Budget(sli.sli, sli.step, sli.target, sli.window_s, 1 - sli.budget_spent)
+
+
+def known(inventory: Inventory, name: str) -> Journey:
+    """The journey of this name. Raises NotFound with the nearest names."""
+    found = inventory.journeys.get(name)
+    if found is None:
+        near = get_close_matches(name, inventory.journeys, n=3, cutoff=0.4) or list(inventory.journeys)[:5]
+        raise NotFound(
+            f"there is no journey {name[:64]!r}; "
+            + (f"did you mean {' or '.join(near)}?" if near else "the inventory lists none")
+        )
+    return found
+
+
+def answer(source: Source, name: str, window: Window) -> Answer:
+    """Figures, live score and coverage of one journey. Raises NotFound, Unavailable."""
+    journey = known(source.inventory, name)
+    recent = source.coverage(name, window.to_s - VERDICT_WINDOW_S, window.to_s)
+    live = source.live(name)
+    state = state_of(live, recent)
+    return Answer(
+        journey=journey,
+        state=state,
+        reason=_reason(state, recent),
+        live=live,
+        coverage=source.coverage(name, window.from_s, window.to_s),
+        figures=source.figures(name, window.from_s, window.to_s),
+    )
+
+
+def _reason(state: State, recent: Coverage) -> str:
+    if state is State.IDLE:
+        return "no execution of any of its steps has been received"
+    if state is State.UNMEASURED:
+        return recent.reason or f"only {recent.measured} of the last {recent.expected} slices were measured"
+    return ""
+
+
+def series(source: Source, name: str, window: Window) -> Series:
+    """The window in steps, on to now (the last steps are provisional). Raises NotFound, Unavailable."""
+    known(source.inventory, name)
+    return source.series(name, window.series_from_s, window.series_to_s, window.step_s)
+
+
+def exemplars(source: Source, name: str, window: Window, limit: int = EXEMPLARS) -> list[Exemplar]:
+    """Harmful executions to look up in the trace back end. Raises NotFound, Unavailable."""
+    known(source.inventory, name)
+    return source.exemplars(name, window.from_s, window.to_s, limit)
+
+
+def dimensions(source: Source, picked: str | None) -> tuple[str, str]:
+    """Rows and columns of the matrix from ``segment,region``. Raises BadQuestion for others than the inventory's."""
+    if picked is None:
+        return MATRIX
+    rows, _, columns = picked.partition(",")
+    for name in (rows, columns):
+        if name not in source.inventory.dimensions:
+            names = ", ".join(source.inventory.dimensions)
+            raise BadQuestion(f"there is no dimension {name[:40]!r}; use two of {names}, as in by=segment,region")
+    return rows, columns
+
+
+def detail(
+    source: Source, name: str, window: Window, by: tuple[str, str] = MATRIX, episode_s: int | None = None
+) -> Detail:
+    """Everything of the journey page. ``episode_s``: start of the episode to take apart. Raises as ``answer``."""
+    found = answer(source, name, window)
+    return Detail(
+        answer=found,
+        series=series(source, name, window),
+        by=by,
+        matrix=source.matrix(name, window.from_s, window.to_s, *by),
+        exemplars=exemplars(source, name, window),
+        explained=_explained(found, episode_s),
+    )
+
+
+def _explained(found: Answer, episode_s: int | None) -> Episode | None:
+    candidates = found.figures.episodes
+    picked = next((episode for episode in candidates if episode.start_s == episode_s), None)
+    return picked or found.episode or max(candidates, key=lambda episode: episode.harm_minutes, default=None)

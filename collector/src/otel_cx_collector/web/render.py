@@ -1,0 +1,126 @@
+"""Jinja2 over ``templates/``: everything is escaped, everything undefined is a mistake. Numbers get words from views."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import jinja2
+from markupsafe import Markup
+
+from otel_cx_collector.events import NS
+from otel_cx_collector.views import charts, sentences, state, status, words
+from otel_cx_collector.views.windows import IN_WORDS, Range
+from otel_cx_collector.web.keys import PageKey
+
+TEMPLATES: Final = Path(__file__).with_name("templates")
+
+
+class Renderer:
+    """The templates, compiled; safe to use from any thread."""
+
+    def __init__(self) -> None:
+        self._environment = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(TEMPLATES),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        self._environment.filters |= FILTERS
+        self._environment.globals |= GLOBALS
+        self._environment.globals["ui"] = self._environment.get_template("ui.html").module
+
+    def page(self, template: str, context: dict[str, Any]) -> str:
+        """A whole document."""
+        return self._environment.get_template(template).render(context)
+
+    def part(self, page: str, name: str, context: dict[str, Any]) -> str:
+        """One part of a page: a single element."""
+        return self._environment.get_template(f"{page}/{name}.html").render(context).strip()
+
+    def parts(self, page: str, names: tuple[str, ...], context: dict[str, Any]) -> dict[str, str]:
+        """Several parts, by name."""
+        return {name: self.part(page, name, context) for name in names}
+
+
+def moment(seconds: float) -> str:
+    """``24 Nov 12:31:20``, in UTC; the browser puts the viewer's own time before it."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%-d %b %H:%M:%S}"
+
+
+def iso(seconds: float) -> str:
+    """RFC 3339 in UTC, for ``<time datetime>``."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def exact(value: float | None) -> str:
+    """The exact value for the hover: whole, or at most 6 decimals."""
+    return "none" if value is None else f"{value:,.6f}".rstrip("0").rstrip(".")
+
+
+def duration(nanoseconds: int) -> str:
+    """A setting's duration: ``1.5 s``, ``30 min``."""
+    seconds = nanoseconds / NS
+    return words.milliseconds(seconds * 1000) if seconds < 60 else words.span(seconds)
+
+
+def heat(share: float | None) -> int:
+    """Shade of a matrix cell, 0 to 5, by the share of customers affected."""
+    return (
+        0 if not share else next((level for level, most in enumerate((0.02, 0.05, 0.15, 0.35), 1) if share <= most), 5)
+    )
+
+
+def safe_link(link: str | None) -> str | None:
+    """A link that may be followed: http or https, nothing that runs."""
+    return link if link and link.startswith(("https://", "http://")) else None
+
+
+def polylines(values: list[float | None], top: float = 1.0) -> list[str]:
+    """Polylines of a sparkline on a canvas of 120 by 28."""
+    return charts.sparkline(values, 120, 28, top)
+
+
+def shares(harmed: list[int], active: list[int], measured: list[bool]) -> list[float | None]:
+    """Share of attempts harmed, step by step; None where nothing was measured."""
+    return [
+        part / whole if whole and seen else (0.0 if seen else None)
+        for part, whole, seen in zip(harmed, active, measured, strict=True)
+    ]
+
+
+FILTERS: Final = {
+    "count": words.count,
+    "percent": words.percent,
+    "ms": words.milliseconds,
+    "span": words.span,
+    "outage": words.outage_minutes,
+    "significant": words.significant,
+    "score": words.score,
+    "size": words.data_size,
+    "moment": moment,
+    "iso": iso,
+    "exact": exact,
+    "duration": duration,
+    "heat": heat,
+    "safe_link": safe_link,
+    "url_of": PageKey.url,
+}
+
+GLOBALS: Final[dict[str, Any]] = {
+    "ranges": list(Range),
+    "range_words": IN_WORDS,
+    "state_words": state.IN_WORDS,
+    "interval": words.interval,
+    "plural": words.plural,
+    "share_measured": state.share_measured,
+    "is_measured": state.is_measured,
+    "polylines": polylines,
+    "shares": shares,
+    "factor_rows": charts.factor_rows,
+    "where": sentences.where,
+    "refusals": status.REFUSALS,
+    "NS": NS,
+    "Markup": Markup,
+}
