@@ -4,8 +4,9 @@ from otel_cx import asgi, wsgi
 from otel_cx._context import identify
 from otel_cx._diagnostics import diagnostics
 from otel_cx._install import configure, install
-from otel_cx._journey import Attempt, Journey, Step, journey
+from otel_cx._journey import Attempt, Journey, journey
 from otel_cx._settings import Settings
+from otel_cx._step import Step
 from otel_cx.exceptions import ConfigurationError, CXError, InvalidName, MissingDependency
 
 __all__ = [

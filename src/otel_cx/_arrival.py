@@ -18,7 +18,7 @@ from opentelemetry import trace
 from otel_cx import semconv
 from otel_cx._context import Attributes, Holder, Scope, State, attempt_at, described, hang, innermost, state_of
 from otel_cx._diagnostics import Reason, count
-from otel_cx._journey import Step, is_cancellation
+from otel_cx._step import Step, is_cancellation
 from otel_cx._values import runtime_value, static_name
 from otel_cx.exceptions import ConfigurationError
 
@@ -108,6 +108,7 @@ class Arrival:
         elif self._attempt is not None:
             # Without a journey: the one that is opened inside takes it.
             holder.inherited = {**holder.inherited, semconv.JOURNEY_ATTEMPT: self._attempt}
+            holder.version += 1
             values[semconv.JOURNEY_ATTEMPT] = holder.attempt = self._attempt
         span.set_attributes(values)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from contextvars import ContextVar, Token
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -19,6 +19,7 @@ from otel_cx import semconv
 from otel_cx._diagnostics import Reason, count
 from otel_cx._settings import runtime
 from otel_cx._values import runtime_value
+from otel_cx.trust import members_in_process
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.trace import Span
 
-    from otel_cx._journey import Step
+    from otel_cx._step import Step
 
 Attributes = dict[str, Any]
 Attached = tuple["Token[Context]", "Token[None]"]
@@ -43,25 +44,42 @@ _probe: ContextVar[None] = ContextVar("otelcx-probe", default=None)
 
 
 class Holder:
-    """What is known of the customer in one local root span. `identified` is replaced, never changed in place."""
+    """What is known of the customer in one local root span, while it is open.
 
-    __slots__ = ("attempt", "identified", "inherited", "journey", "root")
+    `inherited` came with the call, `identified` was found out here; both are replaced, never changed in place, and
+    `version` grows with each change. `journey` and `attempt` are what the root carries.
+    """
 
-    def __init__(self, root: Span, inherited: Attributes, identified: Attributes = _NOTHING) -> None:
+    __slots__ = ("attempt", "identified", "inherited", "journey", "root", "version")
+
+    def __init__(self, root: Span, inherited: Attributes) -> None:
         self.root = root
         self.inherited = inherited
-        self.identified = identified
+        self.identified: Attributes = _NOTHING
+        self.version = 1
         self.journey: str | None = None
         self.attempt: str | None = None
 
+    def known(self) -> tuple[Attributes, Attributes]:
+        """Returns (inherited, identified). Once the root has ended only journey and attempt are left.
+
+        Work that goes on after its request, in a background task, still belongs to the attempt; but a context kept
+        alive by accident, in a loop that a request happened to start, must not name that request's customer for ever.
+        """
+        if self.root.is_recording():
+            return self.inherited, self.identified
+        return {name: value for name, value in self.inherited.items() if name in _OF_THE_ATTEMPT}, _NOTHING
+
     def claim(self, scope: Scope) -> None:
         """Writes journey and attempt on the root, so that no match rule takes it for a step. The first stays."""
+        if self.journey is not None and (self.journey != scope.journey or self.attempt or not scope.attempt):
+            return
         if not self.root.is_recording():
             return
         if self.journey is None:
             self.journey, self.attempt = scope.journey, scope.attempt
-            self.root.set_attributes(scope.attributes)
-        elif self.journey == scope.journey and self.attempt is None and scope.attempt is not None:
+            self.root.set_attributes({n: v for n, v in scope.attributes.items() if n not in self.identified})
+        else:
             self.attempt = scope.attempt
             self.root.set_attribute(semconv.JOURNEY_ATTEMPT, scope.attempt)
 
@@ -71,13 +89,15 @@ class Holder:
             before = self.identified
             another = _differ(before, values)
             self.identified = dict(values) if another else {**before, **values}
+            self.version += 1
 
 
 class Scope:
     """One journey, attempt or step that is open. `within` is the step that spans below it serve."""
 
     __slots__ = (
-        "attempt", "attributes", "context", "depth", "journey", "known", "outer", "owner", "restore", "step", "within",
+        "attempt", "attributes", "began_step", "context", "depth", "journey", "outer", "owner", "prepared", "restore",
+        "step", "version", "within",
     )  # fmt: skip
 
     def __init__(
@@ -93,7 +113,9 @@ class Scope:
         self.depth: int = 1 if outer is None else outer.depth + 1
         self.within: str | None = outer.within if outer is not None and outer.journey == journey else None
         self.step: Step | None = None
-        self.known: Attributes = _NOTHING
+        self.began_step = False
+        self.prepared: tuple[State | None, Attributes] | None = None
+        self.version = 0
         self.context: Context | None = None
         self.restore: Attached | None = None
 
@@ -122,22 +144,23 @@ class Scope:
 class State:
     """What hangs on a span of ours: its holder, the scope it was started in, and the attributes for spans below it."""
 
-    __slots__ = ("_of", "_stamp", "holder", "scope")
+    __slots__ = ("_stamp", "_version", "holder", "scope")
 
     def __init__(self, holder: Holder, scope: Scope | None) -> None:
         self.holder = holder
         self.scope = scope
-        self._of: Attributes | None = None
+        self._version = 0
         self._stamp: Attributes = _NOTHING
 
     def stamp(self) -> Attributes:
-        """Returns what a span that starts here carries; computed once for each state of the holder."""
-        identified = self.holder.identified
-        if self._of is not identified:
-            stamp = merged(self.holder.inherited, self.scope, identified)
+        """Returns what a span that starts here carries; computed once for each version of the holder."""
+        holder = self.holder
+        if self._version != holder.version:
+            self._version = holder.version
+            stamp = merged(holder.inherited, self.scope, holder.identified)
             if self.scope is not None and self.scope.within is not None:
                 stamp[semconv.JOURNEY_WITHIN] = self.scope.within
-            self._stamp, self._of = stamp, identified
+            self._stamp = stamp
         return self._stamp
 
 
@@ -157,6 +180,11 @@ def merged(inherited: Attributes, scope: Scope | None, identified: Attributes) -
 def _differ(before: Attributes, now: Attributes) -> bool:
     one, other = before.get(semconv.CUSTOMER_ID), now.get(semconv.CUSTOMER_ID)
     return one is not None and other is not None and one != other
+
+
+def came_with(context: Context) -> Attributes:
+    """Returns the members that came with the call and are believed: the propagator's, else the application's own."""
+    return cast("Attributes | None", context.get(INHERITED)) or members_in_process(context)
 
 
 def state_of(span: object) -> State | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import wrapt
 from opentelemetry import context as otel_context
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Mapping
 
     from otel_cx._context import Attached, Scope
-    from otel_cx._journey import Opener
+    from otel_cx._opening import Opener
 
 
 def wrap(function: Callable[..., Any], opener: Opener) -> Callable[..., Any]:
@@ -38,7 +38,15 @@ def wrap(function: Callable[..., Any], opener: Opener) -> Callable[..., Any]:
     ) -> Any:
         return run(opener.for_call(arguments, keywords), wrapped, arguments, keywords)
 
-    return wrapt.FunctionWrapper(function, wrapper)
+    return _Wrapped(function, wrapper)
+
+
+class _Wrapped(wrapt.FunctionWrapper[..., Any]):
+    """A function wrapper that pickles as the function does, by its name."""
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str:
+        """Names the global that this wrapper replaced."""
+        return str(self.__qualname__)
 
 
 def _innermost_function(function: Any) -> Any:

@@ -14,9 +14,8 @@ from opentelemetry.sdk.trace import SpanProcessor
 
 from otel_cx import semconv
 from otel_cx._arrival import take_arrival
-from otel_cx._context import INHERITED, SCOPE, Attributes, Holder, Scope, State, hang, innermost, state_of
+from otel_cx._context import SCOPE, Attributes, Holder, Scope, State, came_with, hang, innermost, state_of
 from otel_cx._diagnostics import Reason, count
-from otel_cx.trust import members_in_process
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -32,47 +31,49 @@ class CXSpanProcessor(SpanProcessor):
         """Stamps `span` with what is known where it starts. Never raises."""
         try:
             context = otel_context.get_current() if parent_context is None else parent_context
+            scope = cast("Scope | None", context.get(SCOPE))
+            if scope is not None and scope.prepared is not None:
+                _start_step(span, context, scope)
+                return
             above = state_of(trace.get_current_span(context))
             if above is None or not above.holder.root.is_recording():
                 _start_local_root(span, context, above)
                 return
-            scope = context.get(SCOPE)
-            if scope is None or scope is above.scope:
-                hang(span, above)
-                stamp(span, above.stamp())
-            else:
-                _start_in_scope(span, State(above.holder, innermost(context, above)))
+            if scope is not None and scope is not above.scope:
+                above = State(above.holder, innermost(context, above))
+            hang(span, above)
+            stamp(span, above.stamp())
         except Exception as error:  # noqa: BLE001 - never the application's failure
             count(Reason.INTERNAL, error)
 
 
-def _start_in_scope(span: Span, state: State) -> None:
+def _start_step(span: Span, context: Context, scope: Scope) -> None:
+    """Gives a step's own span what the step prepared for it."""
+    (state, attributes), scope.prepared = cast("tuple[State | None, Attributes]", scope.prepared), None
+    if state is None or not state.holder.root.is_recording():
+        state = State(_new_holder(span, context, state), scope)
+        state.holder.journey, state.holder.attempt = scope.journey, scope.attempt
     hang(span, state)
-    if not _is_own_span(state.scope):
-        stamp(span, state.stamp())
-
-
-def _is_own_span(scope: Scope | None) -> bool:
-    """Tells whether the span that starts is the scope's step itself, which begins with all that it carries."""
-    return scope is not None and scope.step is not None and scope.step.span is trace.INVALID_SPAN
+    stamp(span, attributes)
 
 
 def _start_local_root(span: Span, context: Context, ended: State | None) -> None:
-    """Makes the holder; work that goes on after its request's root `ended` keeps what was known at that time."""
-    if ended is None:
-        came = cast("Attributes", context.get(INHERITED, _NOTHING))
-        holder = Holder(span, came or members_in_process(context))
-    else:
-        holder = Holder(span, ended.holder.inherited, ended.holder.identified)
+    holder = _new_holder(span, context, ended)
     state = State(holder, innermost(context, ended))
-    _start_in_scope(span, state)
+    hang(span, state)
     carried = state.stamp()
     holder.journey = carried.get(semconv.JOURNEY_NAME)
     holder.attempt = carried.get(semconv.JOURNEY_ATTEMPT)
+    stamp(span, carried)
     if span.kind is trace.SpanKind.SERVER:
         arrival = take_arrival()
         if arrival is not None:
             arrival.apply(span, holder, state.scope)
+
+
+def _new_holder(root: Span, context: Context, ended: State | None) -> Holder:
+    """Makes the holder of a local root; `ended` is the state of a root that is over, whose work goes on."""
+    return Holder(root, came_with(context) if ended is None else ended.holder.known()[0])
 
 
 def stamp(span: Span, values: Attributes) -> None:

@@ -5,6 +5,7 @@ It propagates nothing by itself; the wrapped propagators read and write the head
 
 from __future__ import annotations
 
+from collections.abc import Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import baggage, trace
@@ -25,8 +26,6 @@ from otel_cx._settings import runtime
 from otel_cx.trust import believed, may_leave, outgoing, split_members
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from opentelemetry.context import Context
 
 _HEADER: Final = "baggage"
@@ -59,6 +58,7 @@ class CXPropagator(TextMapPropagator):
         here = otel_context.get_current() if context is None else context
         clean = without_ours(here)
         try:
+            _strip(carrier)
             members = _members_to_send(here)
         except Exception as error:  # noqa: BLE001 - never the application's failure
             count(Reason.INTERNAL, error)
@@ -96,15 +96,25 @@ def without_ours(context: Context) -> Context:
     return context
 
 
+def _strip(carrier: Any) -> None:
+    """Removes our members from a header that is there already: a redirect carries the headers of the call before it."""
+    present = carrier.get(_HEADER) if isinstance(carrier, MutableMapping) else None
+    if isinstance(present, str):
+        theirs, ours = split_members([present])
+        if ours and theirs:
+            carrier[_HEADER] = theirs
+        elif ours:
+            del carrier[_HEADER]
+
+
 def _members_to_send(context: Context) -> Mapping[str, str]:
     span = trace.get_current_span(context)
     state = state_of(span)
     scope = innermost(context, state)
     if state is None and scope is None:
         return {}
-    holder = None if state is None else state.holder
-    inherited = {} if holder is None else holder.inherited
-    attributes = merged(inherited, scope, {} if holder is None else holder.identified)
+    inherited, identified = ({}, {}) if state is None else state.holder.known()
+    attributes = merged(inherited, scope, identified)
     if not attributes:
         return {}
     if not may_leave(span, runtime.settings):

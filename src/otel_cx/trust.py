@@ -44,10 +44,11 @@ def split_members(lines: Iterable[str]) -> tuple[str, dict[str, str]]:
 
     The total is bounded before anything is split; of a member of ours, everything after `;` is cut off.
     """
-    joined = ",".join(lines)
-    if len(joined) > MAX_HEADER_BYTES:
+    present = list(lines)
+    if sum(map(len, present)) + len(present) > MAX_HEADER_BYTES:
         count(Reason.BAGGAGE_OVERSIZE)
         return "", {}
+    joined = ",".join(present)
     if semconv.PREFIX not in joined and "%" not in joined:
         return joined, {}
     theirs: list[str] = []
@@ -73,11 +74,12 @@ def believed(members: Mapping[str, str], settings: Settings) -> dict[str, str]:
         return checked(members)
     if settings.trust == "signed" and _is_signed(members, settings):
         return checked(members)
-    count(Reason.BAGGAGE_SIGNATURE if settings.trust == "signed" else Reason.BAGGAGE_UNTRUSTED)
-    attempt = unquote(members.get(semconv.JOURNEY_ATTEMPT, ""))
-    if settings.browser_attempt and semconv.VALUE.fullmatch(attempt):
-        return {semconv.JOURNEY_ATTEMPT: attempt}
-    return {}
+    alone = (
+        checked({semconv.JOURNEY_ATTEMPT: members.get(semconv.JOURNEY_ATTEMPT, "")}) if settings.browser_attempt else {}
+    )
+    if len(members) > len(alone):
+        count(Reason.BAGGAGE_SIGNATURE if settings.trust == "signed" else Reason.BAGGAGE_UNTRUSTED)
+    return alone
 
 
 def checked(members: Mapping[str, Any]) -> dict[str, str]:
