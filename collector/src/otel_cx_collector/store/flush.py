@@ -46,6 +46,8 @@ class FlushState:
 class _Block:
     last: int
     rows: pa.Table
+    more: bool
+    """It did not end because the log did."""
 
 
 class Flusher:
@@ -107,7 +109,7 @@ class Flusher:
         delay = FIRST_RETRY_S
         while True:
             try:
-                full = self._send()
+                more = self._send()
             except Exception as error:  # noqa: BLE001 - whatever goes wrong, the rows are in the log and must go on
                 self._failed(error)
                 if self._stopping.wait(delay):
@@ -115,11 +117,11 @@ class Flusher:
                 delay = min(delay * 2, LAST_RETRY_S)
             else:
                 delay = FIRST_RETRY_S
-                if not full:
+                if not more:
                     return
 
     def _send(self) -> bool:
-        """Send one block; whether it was full, so that more is likely to wait."""
+        """Send one block; whether more may be waiting."""
         block = self._gather()
         if block is None:
             return False
@@ -128,20 +130,23 @@ class Flusher:
             self._log.mark_stored(block.last)
         finally:  # unmarked is sent again only after a restart
             self._sent(block)
-        return int(block.rows.num_rows) >= self._limits.block_rows
+        return block.more
 
     def _gather(self) -> _Block | None:
         """The next batches of one schema, up to a block's size."""
         batches: list[pa.RecordBatch] = []
         last = rows = 0
+        more = False
         for position, batch in self._log.read(self._state.position):
-            if batches and not batch.schema.equals(batches[0].schema):
+            more = bool(batches) and not batch.schema.equals(batches[0].schema)
+            if more:
                 break
             batches.append(batch)
             last, rows = position, rows + batch.num_rows
-            if rows >= self._limits.block_rows:
+            more = rows >= self._limits.block_rows
+            if more:
                 break
-        return _Block(last, pa.Table.from_batches(batches)) if batches else None
+        return _Block(last, pa.Table.from_batches(batches), more) if batches else None
 
     def _sent(self, block: _Block) -> None:
         if self._state.failing:
