@@ -19,10 +19,11 @@ class DecodeLimits:
     attributes: int = 128
     """Attributes a span and a resource: the SDKs' own default. A step with more is refused, its neighbours kept."""
     fields: int = 2_048
-    """Fields of a span (attributes, events, links, all others): the SDKs' 128 of each, with room. The rest of a larger
-    span is not read; a candidate is refused as one with too many attributes."""
+    """Attributes, events and links of a span together: the SDKs' 128 of each, with room. A larger one is not read, and
+    refused as one with too many attributes if it is a step."""
     work: int = 1_000_000
-    """Fields of steps read in one request, over it TooLarge: a second of one core. 20,000 ordinary steps have half."""
+    """Attributes of steps and their events read in a request, over it TooLarge: half a second of one core. 20,000
+    ordinary steps have half as many."""
     nesting: int = 64
     """Values within values of one attribute, over it BadRequest. Nested values are walked, never built."""
     value_chars: int = 4_096

@@ -98,7 +98,13 @@ class Span(NamedTuple):
     events: tuple[dict[str, Scalar], ...]
     """Of each event that has any of EVENT_KEYS those attributes, in order."""
     oversized: bool
-    """It has more attributes or fields than the limits."""
+    """It has more attributes, events or links than the limits."""
+
+
+def unread(resource: Resource, *, carries_step: bool) -> Span:
+    """A span with more fields than are read: known is only whether it carries the step attribute."""
+    attributes: dict[str, Scalar] = {semconv.JOURNEY_STEP: UNREADABLE} if carries_step else {}
+    return Span(resource, b"", b"", "", 0, 0, 0, 0, attributes, (), oversized=True)
 
 
 class Found(NamedTuple):

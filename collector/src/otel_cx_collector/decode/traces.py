@@ -1,34 +1,33 @@
 """ExportTraceServiceRequest, binary protobuf, to spans that may be steps. Not JSON (traces_json.py), not rows (tag).
 
 Spans are found by hopping over lengths; only those that hold the text ``otelcx.journey.step``, or that a match rule may
-map, are read, field by field, where they lie. The rest costs a hop. That is why this is not the generated parser: it
-would build every span first, 80 bytes of memory for each byte of the worst request.
-
-Fields and numbers: opentelemetry-proto, trace.proto and common.proto. As in any protobuf decoder the last of a repeated
-scalar wins and unknown fields are ignored; text that is not UTF-8 is read with replacement characters, because one bad
-letter must not cost the neighbours their place.
+map, are parsed. The rest costs a hop: parsing all would take a second of time and 80 bytes of memory for each byte of
+the worst request, before anything could be counted.
 """
 
 import sys
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from google.protobuf.message import DecodeError
 
 from otel_cx import semconv
-from otel_cx_collector.decode.attributes import read_pair, read_text
 from otel_cx_collector.decode.errors import TooLarge
 from otel_cx_collector.decode.limits import DecodeLimits
+from otel_cx_collector.decode.messages import EVENT, RESOURCE, SPAN
 from otel_cx_collector.decode.nested import Message, check
 from otel_cx_collector.decode.span import (
     CONSUMER,
     EVENT_KEYS,
     SERVER,
-    UNREADABLE,
     Found,
     Resource,
     Scalar,
     Span,
     Wanted,
+    unread,
 )
+from otel_cx_collector.decode.values import read_text, read_value
 from otel_cx_collector.decode.wire import LENGTH_DELIMITED, fields, malformed, skip, tag_of, truncated, varint
 
 _STEP: Final = semconv.JOURNEY_STEP.encode()
@@ -39,27 +38,14 @@ _RESOURCE_SPANS: Final = tag_of(1)
 _RESOURCE: Final = tag_of(1)
 _INNER: Final = tag_of(2)
 """The field that matters of ResourceSpans (its ScopeSpans) and of ScopeSpans (its Spans)."""
-_KEY: Final = tag_of(1)
-_VALUE: Final = tag_of(2)
-_STRING: Final = tag_of(1)
-_TRACE_ID: Final = tag_of(1)
-_SPAN_ID: Final = tag_of(2)
-_TRACE_STATE: Final = tag_of(3)
 _KIND: Final = tag_of(6, 0)
-_START: Final = tag_of(7, 1)
-_END: Final = tag_of(8, 1)
-_ATTRIBUTE: Final = tag_of(9)
-_EVENT: Final = tag_of(11)
-_STATUS: Final = tag_of(15)
-_STATUS_CODE: Final = tag_of(3, 0)
-_EVENT_ATTRIBUTE: Final = tag_of(3)
+_STRING: Final = tag_of(1)
+"""The field of an AnyValue that nearly all have."""
 _RESOURCE_ATTRIBUTE: Final = tag_of(1)
+_EVENT_ATTRIBUTE: Final = tag_of(3)
+_REPEATED: Final = (tag_of(9), tag_of(11), tag_of(13))
+"""Attributes, events and links of a span."""
 _NOBODY: Final = Resource()
-_SPAN_FIELDS: Final = frozenset(
-    {*map(tag_of, (1, 2, 3, 4, 5, 13, 15)), *(tag_of(number, 0) for number in (6, 10, 12, 14)), _START, _END}
-)
-_READ: Final = (_TRACE_ID, _SPAN_ID, _TRACE_STATE, _KIND, _START, _END, _STATUS)
-_ABSENT: Final = (0, 0)
 _EVENT_NAMES: Final = {key.encode(): key for key in EVENT_KEYS}
 _MATCHED_KINDS: Final = frozenset({SERVER, CONSUMER})
 _BEFORE_KIND: Final = frozenset(map(tag_of, (1, 2, 3, 4, 5)))
@@ -67,7 +53,9 @@ _BEFORE_KIND: Final = frozenset(map(tag_of, (1, 2, 3, 4, 5)))
 _WORTH_A_LOOK: Final = 4_096
 """A span or resource of so many bytes is searched for values nested too deep even when nothing else is read of it."""
 _SMALL: Final = 256
-"""An attribute or event of fewer bytes cannot hold values nested deeper than 64: each level takes four."""
+"""A value of fewer bytes cannot hold values nested deeper than 64: each level takes four."""
+_WORTH_COUNTING: Final = 16_384
+"""A message of more bytes has its attributes and events counted before it is built, which takes 40 times the memory."""
 _RESOURCES_KEPT: Final = 1_024
 _RESOURCE_KEPT_BYTES: Final = 16_384
 
@@ -78,6 +66,8 @@ def decode(body: bytes, wanted: Wanted, limits: DecodeLimits) -> Found:
         return _Request(body, wanted, limits).read()
     except IndexError:
         raise truncated() from None
+    except DecodeError as error:
+        raise malformed(str(error)) from None
 
 
 class _Request:
@@ -154,18 +144,12 @@ class _Request:
         limits = self.limits
         if len(raw) >= _WORTH_A_LOOK:
             check(raw, 0, len(raw), Message.RESOURCE, limits.nesting, limits.fields)
-        attributes: dict[str, Scalar] = {}
-        count = 0
-        for tag, start, stop in fields(raw, 0, len(raw)):
-            if tag == _RESOURCE_ATTRIBUTE:
-                count += 1
-                if count > limits.attributes:
-                    return Resource(oversized=True)
-                key, value = read_pair(raw, start, stop, limits.value_chars)
-                name = self.wanted.resource_names.get(key)
-                if name is not None and value is not None:
-                    attributes[name] = value
-        return Resource.of(attributes, self.wanted.context_keys)
+        if len(raw) > _WORTH_COUNTING and self._repeats(raw, (_RESOURCE_ATTRIBUTE,)) > limits.attributes:
+            return Resource(oversized=True)
+        attributes = RESOURCE.FromString(raw).attributes
+        if len(attributes) > limits.attributes:
+            return Resource(oversized=True)
+        return Resource.of(self._scalars(attributes, self.wanted.resource_names), self.wanted.context_keys)
 
     def _scope_spans(  # noqa: C901 - the hot path: a call a span would double its cost
         self, pos: int, end: int, resource: Resource, needles: tuple[bytes, ...]
@@ -195,10 +179,10 @@ class _Request:
             if stop > end:
                 raise truncated()
             if hit < stop:
-                self._read_span(pos, stop, resource)
+                self._read_span(buf[pos:stop], resource)
                 hit = self._seek(stop)
             elif needles and self._may_match(pos, stop, needles):
-                self._read_span(pos, stop, resource)
+                self._read_span(buf[pos:stop], resource)
             elif size >= _WORTH_A_LOOK:
                 check(buf, pos, stop, Message.SPAN, self.limits.nesting, self.limits.fields)
             pos = stop
@@ -222,127 +206,79 @@ class _Request:
             return False
         return any(buf.find(needle, pos, end) >= 0 for needle in needles)
 
-    def _read_span(self, pos: int, end: int, resource: Resource) -> None:  # noqa: C901 - the hot path, as above
-        """Read the attributes asked for, remember where the other fields are, and add the span to the candidates."""
-        buf = self.body
-        names = self.wanted.span_names
-        most = self.limits.fields
-        attributes = resource.context.copy()
-        others: dict[int, tuple[int, int]] = {}
-        events: list[tuple[int, int]] = []
-        seen = count = 0
-        while pos < end and count < most:
-            count += 1
-            tag = buf[pos]
-            at = pos + 1
-            if tag & 7 != LENGTH_DELIMITED or tag >= 0x80:
-                pos = skip(buf, pos)
-                others[tag] = (at, pos)
-                continue
-            size = buf[at]
-            at += 1
-            if size >= 0x80:
-                size, at = varint(buf, at - 1)
-            pos = at + size
-            if tag == _ATTRIBUTE:
-                seen += 1
-                # The layout every encoder writes is a short key, then the value; _attribute reads any other.
-                if size > 2 and buf[at] == _KEY and buf[at + 1] < 0x80 and (value_at := at + 2 + buf[at + 1]) <= pos:
-                    name = names.get(buf[at + 2 : value_at])
-                    if name is None and size < _SMALL:
-                        continue
-                    if (
-                        name is not None
-                        and 4 < pos - value_at < 0x80
-                        and buf[value_at] == _VALUE
-                        and buf[value_at + 1] == pos - value_at - 2
-                        and buf[value_at + 2] == _STRING
-                        and buf[value_at + 3] == pos - value_at - 4
-                    ):
-                        attributes[name] = buf[value_at + 4 : pos].decode("utf-8", "replace")
-                        continue
-                self._attribute(at, pos, attributes)
-            elif tag == _EVENT:
-                events.append((at, pos))
-            else:
-                others[tag] = (at, pos)
+    def _read_span(self, raw: bytes, resource: Resource) -> None:
+        """Read one span and add it to the candidates."""
+        limits = self.limits
+        if len(raw) > _WORTH_COUNTING and self._repeats(raw, _REPEATED) > limits.fields:
+            self.candidates.append(unread(resource, carries_step=raw.find(_STEP_KEY) >= 0))
+            return
+        span = SPAN.FromString(raw)
+        pairs, events = span.attributes, span.events
+        count = len(pairs) + len(events) + len(span.links)
         self._charge(count)
-        oversized = resource.oversized or seen > self.limits.attributes or pos < end
-        if pos < end and buf.find(_STEP_KEY, pos, end) >= 0:
-            attributes.setdefault(semconv.JOURNEY_STEP, UNREADABLE)
-        elif pos > end:
-            raise truncated()
-        self.candidates.append(self._span(resource, attributes, others, events, oversized=oversized))
+        if count > limits.fields:
+            self.candidates.append(unread(resource, carries_step=any(pair.key == _STEP for pair in pairs)))
+            return
+        state = span.trace_state
+        self.candidates.append(
+            Span(
+                resource,
+                span.trace_id,
+                span.span_id,
+                read_text(state, limits.value_chars) if state else "",
+                span.kind,
+                span.start_time_unix_nano,
+                span.end_time_unix_nano,
+                span.status.code,
+                resource.context | self._scalars(pairs, self.wanted.span_names),
+                tuple(self._events(events)) if events else (),
+                resource.oversized or len(pairs) > limits.attributes,
+            )
+        )
+
+    def _scalars(self, pairs: Any, names: dict[bytes, str]) -> dict[str, Scalar]:
+        """Of these KeyValues the ones with these keys that are not empty."""
+        read: dict[str, Scalar] = {}
+        for pair in pairs:
+            name = names.get(pair.key)
+            value: bytes = pair.value
+            if len(value) >= _SMALL:
+                check(value, 0, len(value), Message.ANY_VALUE, self.limits.nesting, self.limits.fields)
+            if name is None:
+                continue
+            if 2 < len(value) < 0x82 and value[0] == _STRING and value[1] == len(value) - 2:
+                try:
+                    read[name] = value[2:].decode()
+                except UnicodeDecodeError:
+                    read[name] = read_text(value[2:], self.limits.value_chars)
+            else:
+                scalar = read_value(value, self.limits.value_chars)
+                if scalar is not None:
+                    read[name] = scalar
+        return read
+
+    def _events(self, events: Iterable[bytes]) -> Iterator[dict[str, Scalar]]:
+        """Of each event the attributes in EVENT_KEYS, if it has any."""
+        for raw in events:
+            if len(raw) > _WORTH_COUNTING and self._repeats(raw, (_EVENT_ATTRIBUTE,)) > self.limits.fields:
+                continue
+            pairs = EVENT.FromString(raw).attributes
+            self._charge(len(pairs))
+            read = self._scalars(pairs, _EVENT_NAMES)
+            if read:
+                yield read
+
+    def _repeats(self, raw: bytes, tags: tuple[int, ...]) -> int:
+        """How often these fields stand in a large message, counted before it is built; no further than the limit."""
+        count = 0
+        for tag, _, _ in fields(raw, 0, len(raw)):
+            count += tag in tags
+            if count > self.limits.fields:
+                break
+        self._charge(count)
+        return count
 
     def _charge(self, fields_read: int) -> None:
         self.work -= fields_read
         if self.work < 0:
             raise TooLarge(f"the steps of this request have more than {self.limits.work} fields; send smaller batches")
-
-    def _attribute(self, pos: int, end: int, into: dict[str, Scalar]) -> None:
-        """Read one KeyValue of any layout."""
-        if end - pos >= _SMALL:
-            check(self.body, pos, end, Message.KEY_VALUE, self.limits.nesting, self.limits.fields)
-        key, value = read_pair(self.body, pos, end, self.limits.value_chars)
-        name = self.wanted.span_names.get(key)
-        if name is not None and value is not None:
-            into[name] = value
-
-    def _span(
-        self,
-        resource: Resource,
-        attributes: dict[str, Scalar],
-        others: dict[int, tuple[int, int]],
-        events: list[tuple[int, int]],
-        *,
-        oversized: bool,
-    ) -> Span:
-        """The span whose fields lie at these places, by the first byte of their tag."""
-        buf = self.body
-        for tag in others.keys() - _SPAN_FIELDS:
-            if tag < 0x80:
-                raise malformed(f"field {tag >> 3} of a span has wire type {tag & 7}")
-        trace_id, span_id, trace_state, kind, start, end, status = (others.get(tag, _ABSENT) for tag in _READ)
-        return Span(
-            resource=resource,
-            trace_id=buf[trace_id[0] : trace_id[1]],
-            span_id=buf[span_id[0] : span_id[1]],
-            trace_state=read_text(buf, *trace_state, self.limits.value_chars),
-            kind=_int32(buf, *kind),
-            start_ns=int.from_bytes(buf[start[0] : start[1]], "little"),
-            end_ns=int.from_bytes(buf[end[0] : end[1]], "little"),
-            status=self._status(*status),
-            attributes=attributes,
-            events=tuple(self._events(events)) if events else (),
-            oversized=oversized,
-        )
-
-    def _status(self, pos: int, end: int) -> int:
-        code = 0
-        for tag, start, stop in fields(self.body, pos, end):
-            if tag == _STATUS_CODE:
-                code = _int32(self.body, start, stop)
-            elif tag >> 3 == _STATUS_CODE >> 3:
-                raise malformed(f"field 3 of a Status has wire type {tag & 7}")
-        return code
-
-    def _events(self, places: list[tuple[int, int]]) -> Iterator[dict[str, Scalar]]:
-        """Of each event the attributes in EVENT_KEYS, if it has any."""
-        for pos, end in places:
-            if end - pos >= _SMALL:
-                check(self.body, pos, end, Message.EVENT, self.limits.nesting, self.limits.fields)
-            read: dict[str, Scalar] = {}
-            for tag, start, stop in fields(self.body, pos, end):
-                self._charge(1)
-                if tag == _EVENT_ATTRIBUTE:
-                    key, value = read_pair(self.body, start, stop, self.limits.value_chars)
-                    if (name := _EVENT_NAMES.get(key)) is not None and value is not None:
-                        read[name] = value
-            if read:
-                yield read
-
-
-def _int32(buf: bytes, pos: int, end: int) -> int:
-    """An enum; 0 when absent. Values beyond 32 bits are cut off, as in any protobuf decoder."""
-    value = varint(buf, pos)[0] & 0xFFFFFFFF if pos < end else 0
-    return value - (1 << 32) if value >> 31 else value

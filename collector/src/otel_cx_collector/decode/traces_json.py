@@ -20,6 +20,7 @@ from otel_cx_collector.decode.span import (
     Scalar,
     Span,
     Wanted,
+    unread,
 )
 
 _MATCHED_KINDS: Final = frozenset({SERVER, CONSUMER})
@@ -74,10 +75,8 @@ def _resource(resource: dict[str, Any], wanted: Wanted, limits: DecodeLimits) ->
 def _span(span: dict[str, Any], resource: Resource, wanted: Wanted, limits: DecodeLimits) -> Span:
     pairs = list(objects(span, "attributes"))
     events = list(objects(span, "events"))
-    read = _attributes(pairs[: limits.fields], wanted.span_keys, limits)
-    if any(pair.get("key") == semconv.JOURNEY_STEP for pair in pairs[limits.fields :]):
-        read.setdefault(semconv.JOURNEY_STEP, UNREADABLE)
-    fields = len(pairs) + len(events) + sum(1 for _ in objects(span, "links"))
+    if len(pairs) + len(events) + sum(1 for _ in objects(span, "links")) > limits.fields:
+        return unread(resource, carries_step=any(pair.get("key") == semconv.JOURNEY_STEP for pair in pairs))
     return Span(
         resource=resource,
         trace_id=_id(span.get("traceId")),
@@ -87,10 +86,19 @@ def _span(span: dict[str, Any], resource: Resource, wanted: Wanted, limits: Deco
         start_ns=uint64(span, "startTimeUnixNano"),
         end_ns=uint64(span, "endTimeUnixNano"),
         status=enum(mapping(span.get("status"), "status"), "code"),
-        attributes=resource.context | read,
-        events=tuple(filter(None, (_attributes(objects(event, "attributes"), EVENT_KEYS, limits) for event in events))),
-        oversized=resource.oversized or len(pairs) > limits.attributes or fields > limits.fields,
+        attributes=resource.context | _attributes(pairs, wanted.span_keys, limits),
+        events=tuple(_events(events, limits)),
+        oversized=resource.oversized or len(pairs) > limits.attributes,
     )
+
+
+def _events(events: Iterable[dict[str, Any]], limits: DecodeLimits) -> Iterator[dict[str, Scalar]]:
+    """Of each event the attributes in EVENT_KEYS, if it has any."""
+    for event in events:
+        pairs = list(objects(event, "attributes"))
+        read = _attributes(pairs, EVENT_KEYS, limits) if len(pairs) <= limits.fields else {}
+        if read:
+            yield read
 
 
 def _id(value: Any) -> bytes:

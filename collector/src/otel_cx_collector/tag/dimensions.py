@@ -30,14 +30,14 @@ class _Lookup:
         dimension = inventory.dimensions[name]
         identify = inventory.identify.get(name)
         self.attributes = (dimension.attribute, *((identify.attribute,) if identify else ()))
-        self._known: dict[Scalar, str] = {value: value for value in dimension.values}
+        self._known: dict[str, str] = {value: value for value in dimension.values}
         self._known |= {semconv.OTHER: semconv.OTHER, semconv.UNSET: semconv.UNSET}
 
     def value(self, attributes: dict[str, Scalar], odd: list[str]) -> str:
         for attribute in self.attributes:
             given = attributes.get(attribute)
             if given is not None:
-                known = self._known.get(given) or self._known.get(text(given))
+                known = self._known.get(given if isinstance(given, str) else text(given))
                 if known is None:
                     odd.append(attribute)
                     return semconv.OTHER

@@ -12,6 +12,8 @@ ATTRIBUTES: Final = frozenset({FLAG_KEY, FLAG_VARIANT, OLD_FLAG_VARIANT})
 
 def variants(attributes: dict[str, Scalar], events: tuple[dict[str, Scalar], ...]) -> dict[str, str]:
     """Flag -> variant, from ``feature_flag.*`` on the span and on its events; the last evaluation of a flag counts."""
+    if not events and FLAG_KEY not in attributes:
+        return {}
     found = {}
     for each in (attributes, *events):
         key = each.get(FLAG_KEY)

@@ -108,8 +108,11 @@ def judge(span: Span, journey: Journey, step: Step, duration_ns: int, odd: list[
 def _signs(span: Span) -> _Signs:
     attributes = span.attributes
     error_type = attributes.get(semconv.ERROR_TYPE)
-    types = [] if error_type is None else [text(error_type)]
-    types += [text(event[EXCEPTION_TYPE]) for event in reversed(span.events) if EXCEPTION_TYPE in event]
+    types: list[str] = []
+    if error_type is not None:
+        types.append(text(error_type))
+    if span.events:
+        types += [text(event[EXCEPTION_TYPE]) for event in reversed(span.events) if EXCEPTION_TYPE in event]
     http = attributes.get(HTTP_STATUS)
     if http is None:
         http = attributes.get(OLD_HTTP_STATUS)
@@ -138,7 +141,7 @@ def _outcome(signs: _Signs, status: int) -> Outcome:
     if (
         http == _CLIENT_CLOSED_REQUEST
         or grpc == "CANCELLED"
-        or any(error_type.endswith(_CANCELLED_TYPES) for error_type in signs.error_types)
+        or (signs.error_types and any(each.endswith(_CANCELLED_TYPES) for each in signs.error_types))
     ):
         return Outcome.CANCELLED
     if http >= 500 or http == _TOO_MANY_REQUESTS:

@@ -195,7 +195,7 @@ class Tagger:
         )
         for attribute in odd:
             overflow[attribute, resource.service] = overflow.get((attribute, resource.service), 0) + 1
-        return row._replace(version=row_version(row))
+        return StepRow._make((*row[:-1], row_version(row)))
 
     def _money(self, attributes: dict[str, Scalar], odd: list[str]) -> tuple[str, str]:
         """Amount and currency, the inventory's where the span names none; both empty without an amount."""
