@@ -68,5 +68,5 @@ class Tokens:
             return True
         if authorization is None or authorization[: len(_SCHEME)].lower() != _SCHEME:
             return False
-        given = authorization[len(_SCHEME) :].strip().encode(errors="surrogateescape")
+        given = authorization[len(_SCHEME) :].strip().encode(errors="surrogatepass")
         return sum([hmac.compare_digest(given, token) for token in self._tokens]) > 0

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from enum import StrEnum
 from typing import Final
 
-from otel_cx_collector.decode.errors import BadRequest, TooLarge
+from otel_cx_collector.decode import BadRequest, TooLarge
 from otel_cx_collector.receive.limits import ReceiveLimits
 
 _STEP_IN: Final = 64 * 1024

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from otel_cx_collector.clock import now_ns
-from otel_cx_collector.decode.errors import BadRequest, TooLarge
+from otel_cx_collector.decode import BadRequest, TooLarge
 from otel_cx_collector.errors import Unavailable
 from otel_cx_collector.receive.answers import OK, STATUSES, Refused, unavailable
 from otel_cx_collector.receive.compression import Compression, inflate

@@ -1,12 +1,18 @@
 """Where a receiver listens, and what to do when it cannot. Not what it does there."""
 
+import errno
 import ipaddress
 import os
 import socket
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from otel_cx_collector.errors import UserError
 from otel_cx_collector.receive.auth import Access
+
+_CURES: Final = {
+    errno.EADDRINUSE: "stop the program that has the port (`ss -ltnp 'sport = :{port}'` names it), or set another port",
+    errno.EACCES: "ports below 1024 need the capability NET_BIND_SERVICE; set a higher one",
+}
 
 
 class Address(NamedTuple):
@@ -57,8 +63,7 @@ def bind(what: str, address: Address, backlog: int) -> socket.socket:
     try:
         return socket.create_server(address, family=family, backlog=backlog, reuse_port=False)
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else error
-        raise UserError(
-            f"{what} cannot listen on {address}: {reason}; stop the program that has the port"
-            f" (`ss -ltnp 'sport = :{address.port}'` names it), or set another endpoint"
-        ) from error
+        number = error.errno or 0
+        reason = os.strerror(number) if number > 0 else str(error)
+        cure = _CURES.get(number, "set an address that this machine has").format(port=address.port)
+        raise UserError(f"{what} cannot listen on {address}: {reason}; {cure}") from error
