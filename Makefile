@@ -23,3 +23,29 @@ $(STAMP): $(WHAT)
 	@$(BIN)/uv pip install --python $(BIN)/python --constraint constraints.txt --build-constraint constraints.txt \
 		--editable '.[sdk]' --editable './collector[embedded]' --requirement examples/requirements.txt --group dev
 	@touch $@
+
+.PHONY: web
+web: $(STAMP) ## build the pages' scripts and styles, when their sources changed
+	@$(BIN)/python collector/hatch_build.py
+
+demo: $(STAMP) web ## collector, example hosting platform with real traffic, and the page
+	@$(BIN)/python -m examples.hosting.demo $(ARGS)
+
+test: $(STAMP) web ## all tests; what is left out for want of a tool is said at the end
+	@$(BIN)/pytest $(ARGS)
+
+check: $(STAMP) web ## format, lint, types, the direction of imports
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: $(STAMP) ## the benchmarks; bench/README.md says what each figure means
+	@$(BIN)/pytest bench --benchmark-only --benchmark-columns=min,median,iqr,rounds $(ARGS)
+
+format: $(STAMP) ## format and fix what can be fixed
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+clean: ## remove what was built, not .venv
+	rm -rf .demo dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

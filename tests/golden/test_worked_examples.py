@@ -63,7 +63,9 @@ def test_a_login_failing_for_eight_percent_over_25_minutes_is_1_44_minutes_and_2
 
 def test_everybody_failing_for_twenty_minutes_at_five_a_minute_is_one_minute_and_16_7(tmp_path: Path) -> None:
     night = [step for m in range(CLEAN, CLEAN + 20) for step in minute(m, 5, 5, outcome="failed")]
-    episode = only_episode(journey_of(tmp_path, "checkout", "steps: [payment]", [*ordinary(), *night]))
+    episode = only_episode(
+        journey_of(tmp_path, "checkout", "steps: [payment]", [*ordinary(), *night, *ordinary(CLEAN + 20, 1)])
+    )
     assert (factors(episode).a, factors(episode).n) == (100, 100)
     assert episode["harm_minutes"] == pytest.approx(1.00)
     assert round(episode["score"], 1) == 16.7

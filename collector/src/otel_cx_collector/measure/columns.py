@@ -47,7 +47,7 @@ class Attempts:
     weight: Ints
     """Of the execution that started it, in units of 2^-20."""
     unit: Ints
-    """The customer it counts for (4.10): equal numbers are one customer."""
+    """The customer it counts for (4.10), numbered from 0."""
     grade: Ints
     completed: Bools
 
@@ -241,7 +241,7 @@ def _attempts(table: pa.Table, attempt: Ints, time: Ints, weight: Ints, grade: I
         start=time[first],
         last=time[last],
         weight=weight[first],
-        unit=unit,
+        unit=np.unique(unit, return_inverse=True)[1],
         grade=grade[first],
         completed=np.logical_or.reduceat(done, first),
     )

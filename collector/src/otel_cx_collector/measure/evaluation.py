@@ -46,6 +46,8 @@ class Evaluation:
     columns: Columns
     minutes: Minutes
     walk: Walk
+    affected: Bools
+    """Executions that affect their customer (4.10)."""
     mature: Normal
     """N of a journey that is not young."""
     young: Normal
@@ -78,6 +80,7 @@ def evaluate(
         columns=columns,
         minutes=minutes,
         walk=walk,
+        affected=_affected(columns, minutes, walk.spans),
         mature=normal(minutes, usable, young=False),
         young=normal(minutes, usable, young=True),
     )
@@ -88,7 +91,6 @@ def figures(found: Evaluation, from_ns: int, to_ns: int | None = None) -> Figure
     to_ns = found.as_of_ns if to_ns is None else to_ns
     columns = found.columns
     inside = (columns.time >= from_ns) & (columns.time < to_ns)
-    affected = _affected(found)
     episodes = tuple(
         episode(found, span)
         for span in found.walk.spans
@@ -100,10 +102,10 @@ def figures(found: Evaluation, from_ns: int, to_ns: int | None = None) -> Figure
         to_ns=to_ns,
         grade=GRADES[grade(columns, from_ns, to_ns)],
         attempts=attempt_counts(columns, from_ns, to_ns, found.as_of_ns),
-        customers=reach(columns, inside, affected),
+        customers=reach(columns, inside, found.affected),
         slis=slis(columns, found.journey, found.as_of_ns),
         steps=step_figures(columns, inside),
-        by={name: _by(columns, name, inside, affected) for name in columns.dimensions},
+        by={name: _by(columns, name, inside, found.affected) for name in columns.dimensions},
         harm_minutes=sum(e.harm_minutes for e in episodes),
         episodes=episodes,
     )
@@ -111,9 +113,7 @@ def figures(found: Evaluation, from_ns: int, to_ns: int | None = None) -> Figure
 
 def reach(columns: Columns, inside: Bools, affected: Bools) -> Reach:
     """Distinct customers affected of active among the chosen rows (4.10)."""
-    unit = columns.attempts.unit[columns.attempt]
-    active = len(np.unique(unit[inside]))
-    hurt = len(np.unique(unit[inside & affected]))
+    active, hurt = _customers(columns, inside), _customers(columns, inside & affected)
     if not active:
         return Reach()
     return Reach(hurt, active, jeffreys(hurt, active, REACH_LOW), jeffreys(hurt, active, REACH_HIGH))
@@ -127,7 +127,6 @@ def episode(found: Evaluation, span: Span) -> Episode:
     parts = impact.factors(columns, harmed, traffic.steps, traffic.started, span.reference)
     inside = np.zeros(len(columns), dtype=np.bool_)
     inside[rows] = True
-    affected = _affected(found)
     equivalent = impact.harm_minutes(parts)
     return Episode(
         start_s=seconds(minutes, span.start),
@@ -140,10 +139,10 @@ def episode(found: Evaluation, span: Span) -> Episode:
         score=impact.score(equivalent),
         vector=impact.vector(parts),
         factors=parts,
-        reach=reach(columns, inside, affected),
+        reach=reach(columns, inside, found.affected),
         by_step=impact.minutes_by_step(columns, harmed, traffic.steps),
-        segments=_reach_by(columns, "segment", inside, affected),
-        regions=_reach_by(columns, "region", inside, affected),
+        segments=_reach_by(columns, "segment", inside, found.affected),
+        regions=_reach_by(columns, "region", inside, found.affected),
     )
 
 
@@ -249,13 +248,12 @@ def matrix(found: Evaluation, from_ns: int, to_ns: int, rows: str, columns: str)
     """Executions and customers of every pair of values of two dimensions; pairs with nothing are left out."""
     cells = found.columns
     inside = (cells.time >= from_ns) & (cells.time < to_ns)
-    affected = _affected(found)
     down, across = cells.dimensions[rows], cells.dimensions[columns]
     return {
         (row, column): share
         for i, row in enumerate(down.labels)
         for j, column in enumerate(across.labels)
-        if (share := _share(cells, inside & (down.codes == i) & (across.codes == j), affected)) is not None
+        if (share := _share(cells, inside & (down.codes == i) & (across.codes == j), found.affected)) is not None
     }
 
 
@@ -288,14 +286,21 @@ def exemplars(found: Evaluation, from_ns: int, to_ns: int, limit: int) -> list[E
     ]
 
 
-def _affected(found: Evaluation) -> Bools:
+def _affected(columns: Columns, minutes: Minutes, spans: list[Span]) -> Bools:
     """Executions that affect their customer: failed (gave up too), slow, or rejected inside an episode (4.10)."""
-    columns = found.columns
     affected = (columns.outcome == FAILED) | columns.slow
-    for span in found.walk.spans:
-        low, high = found.minutes.first + span.start, found.minutes.first + span.end
+    for span in spans:
+        low, high = minutes.first + span.start, minutes.first + span.end
         affected |= (columns.outcome == REJECTED) & (columns.minute >= low) & (columns.minute <= high)
     return np.asarray(affected & ~columns.maintenance)
+
+
+def _customers(columns: Columns, chosen: Bools) -> int:
+    """Distinct customers among the chosen executions."""
+    units = columns.attempts.unit
+    seen = np.zeros(int(units.max(initial=-1)) + 1, dtype=np.bool_)
+    seen[units[columns.attempt[chosen]]] = True
+    return int(np.count_nonzero(seen))
 
 
 def _by(columns: Columns, name: str, inside: Bools, affected: Bools) -> dict[str, Share]:
@@ -310,12 +315,11 @@ def _by(columns: Columns, name: str, inside: Bools, affected: Bools) -> dict[str
 def _share(columns: Columns, chosen: Bools, affected: Bools) -> Share | None:
     if not chosen.any():
         return None
-    unit = columns.attempts.unit[columns.attempt[chosen]]
     return Share(
         ok=int(columns.weight[chosen & (columns.outcome == OK)].sum()) / WEIGHT_ONE,
         failed=int(columns.weight[chosen & (columns.outcome == FAILED)].sum()) / WEIGHT_ONE,
-        customers=len(np.unique(unit)),
-        affected=len(np.unique(unit[affected[chosen]])),
+        customers=_customers(columns, chosen),
+        affected=_customers(columns, chosen & affected),
     )
 
 

@@ -77,7 +77,8 @@ def most_hurtful(columns: Columns, selection: Bools | Ints, *, rejections: bool)
     rows: Ints = np.flatnonzero(selection) if selection.dtype == np.bool_ else selection.astype(np.int64)
     attempt = columns.attempt[rows]
     steps = len(columns.journey.steps)
-    pairs = np.unique(attempt * steps + columns.step[rows])
+    executed = np.zeros((len(columns.attempts), steps), dtype=np.bool_)
+    executed[attempt, columns.step[rows]] = True
     harm = columns.harm_with(rejections=rejections)[rows]
     worth = harm * columns.value[rows]
     hurt = np.flatnonzero(harm > 0)
@@ -87,8 +88,8 @@ def most_hurtful(columns: Columns, selection: Bools | Ints, *, rejections: bool)
         rows=rows[chosen],
         worth=worth[chosen],
         harm=harm[chosen],
-        active=len(np.unique(attempt)),
-        active_by_step=np.bincount(pairs % steps, minlength=steps),
+        active=int(np.count_nonzero(executed.any(axis=1))),
+        active_by_step=np.count_nonzero(executed, axis=0),
     )
 
 

@@ -1,0 +1,258 @@
+"""One process: ingest, store, control and web put together, started in order and stopped in the opposite one.
+
+Nothing is decided here; effects that the stages ask for are performed here.
+"""
+
+import secrets
+import threading
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from otel_cx_collector import clock
+from otel_cx_collector.config import Settings
+from otel_cx_collector.control import Control
+from otel_cx_collector.decode import DecodeLimits, logs, metrics
+from otel_cx_collector.errors import Unavailable
+from otel_cx_collector.events import NS, Refusal, to_batch
+from otel_cx_collector.inventory import Inventory
+from otel_cx_collector.log import Log
+from otel_cx_collector.health import Health
+from otel_cx_collector.receive import (
+    Answer,
+    Counts,
+    Encoding,
+    GrpcReceiver,
+    HttpReceiver,
+    InFlight,
+    ReceiveLimits,
+    Signal,
+)
+from otel_cx_collector.store import Flusher, Store
+from otel_cx_collector.tag import Bounds, Decoded, Tagger, decode_traces, decode_traces_json
+from otel_cx_collector.traffic import Traffic, unmapped
+from otel_cx_collector.views.source import Intake
+from otel_cx_collector.web import WebServer, WebSettings
+
+LATE_NS: Final = 24 * 3600 * NS
+"""Older spans are refused as too late (wire.md)."""
+FUTURE_NS: Final = 300 * NS
+"""Spans further ahead are refused as in the future."""
+OBSERVE_EVERY_NS: Final = NS
+"""At most one request a second is read in full to see what traffic is not mapped."""
+OBSERVE_MAX_BYTES: Final = 1 << 20
+"""Larger requests are not read for that: it would cost more than it tells."""
+GRACE_S: Final = 5.0
+FLUSH_TIMEOUT_S: Final = 10.0
+"""A round waits this long for what was acknowledged before it to be stored; then it is late, and says so."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Tally:
+    """What arrived since the process started. Guarded by Ingest's lock."""
+
+    spans: int = 0
+    steps: int = 0
+    synthetic: int = 0
+    metric_points: int = 0
+    log_records: int = 0
+    refused: Counter[Refusal] = field(default_factory=Counter)
+    overflow: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+
+class Ingest:
+    """The sink of both receivers: a body in, rows durable, an answer out. Called from many threads at once."""
+
+    def __init__(self, inventory: Inventory, settings: Settings, rows: Log, now_ns: Callable[[], int]) -> None:
+        self._tagger = Tagger(inventory)
+        self._limits = DecodeLimits(
+            spans=settings.limits.spans, attributes=settings.limits.attributes, nesting=settings.limits.nesting
+        )
+        self._rows = rows
+        self._now_ns = now_ns
+        self._since_s = now_ns() // NS
+        self._tally = Tally()
+        self._refusing = False
+        self._observed_ns = 0
+        self._lock = threading.Lock()
+        self.traffic = Traffic()
+
+    def accept(self, signal: Signal, encoding: Encoding, body: bytes) -> Answer:
+        """Decode, append to the log, and answer once it is on the disk."""
+        as_json = encoding is Encoding.JSON
+        if signal is Signal.TRACES:
+            return self._traces(body, as_json=as_json)
+        if signal is Signal.METRICS:
+            points = metrics.count(body, as_json, self._limits)
+            with self._lock:
+                self._tally.metric_points += points
+        else:
+            records = logs.count(body, as_json, self._limits)
+            with self._lock:
+                self._tally.log_records += records
+        return Answer()
+
+    def _traces(self, body: bytes, *, as_json: bool) -> Answer:
+        now_ns = self._now_ns()
+        bounds = Bounds(now_ns - LATE_NS, now_ns + FUTURE_NS)
+        decoded = (decode_traces_json if as_json else decode_traces)(body, self._tagger, bounds, self._limits)
+        if decoded.rows:
+            try:
+                self._rows.append(to_batch(decoded.rows))
+            except Unavailable:
+                self._refusing = True
+                raise
+        self._count(decoded)
+        self._observe(body, now_ns, as_json=as_json)
+        return Answer(sum(decoded.rejected.values()), decoded.detail)
+
+    def _count(self, decoded: Decoded) -> None:
+        with self._lock:
+            tally = self._tally
+            tally.spans += decoded.spans
+            tally.steps += len(decoded.rows)
+            tally.synthetic += decoded.synthetic
+            if decoded.rejected:
+                tally.refused.update(decoded.rejected)
+            if decoded.overflow:
+                tally.overflow.update(decoded.overflow)
+
+    def _observe(self, body: bytes, now_ns: int, *, as_json: bool) -> None:
+        """Read one request a second in full, for what no rule maps; the others cost a comparison."""
+        if now_ns - self._observed_ns < OBSERVE_EVERY_NS or len(body) > OBSERVE_MAX_BYTES:
+            return
+        self._observed_ns = now_ns
+        self.traffic.observe(body, as_json)
+
+    def took_all(self) -> bool:
+        """Whether nothing was refused for want of room since the last call."""
+        refusing, self._refusing = self._refusing, False
+        return not refusing
+
+    def intake(self, flusher: Flusher, limit_bytes: int) -> Intake:
+        """The counters, with the state of log and store."""
+        state = flusher.state
+        with self._lock:
+            tally = self._tally
+            return Intake(
+                since_s=self._since_s,
+                spans=tally.spans,
+                steps=tally.steps,
+                synthetic=tally.synthetic,
+                metric_points=tally.metric_points,
+                log_records=tally.log_records,
+                refused={str(reason): number for reason, number in tally.refused.items()},
+                overflow=dict(tally.overflow),
+                log_used_bytes=self._rows.bytes_used,
+                log_limit_bytes=limit_bytes,
+                store_ok=not state.failing,
+                store_error=state.last_error if state.failing else "",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where the process listens, as bound."""
+
+    grpc: int
+    http: int
+    web: int
+    health: int
+
+
+class App:
+    """The collector as one process. ``start`` once, ``stop`` once."""
+
+    def __init__(self, settings: Settings, inventory: Inventory, now_ns: Callable[[], int] = clock.now_ns) -> None:
+        self._settings = settings
+        self._inventory = inventory
+        self._now_ns = now_ns
+        self._stack = ExitStack()
+
+    def start(self) -> Ports:
+        """Open what is on disk, judge what was missed, and take traffic last of all.
+
+        Raises:
+            UserError: A port is taken, a directory is another process's, a file is of a later version.
+        """
+        try:
+            return self._start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _start(self) -> Ports:
+        settings, stack = self._settings, self._stack
+        rows = stack.enter_context(Log(settings.data / "log", settings.log))
+        store = stack.enter_context(Store(settings.data / "store", settings.chdb, self._now_ns))
+        flusher = Flusher(rows, store, settings.chdb)
+        flusher.start()
+        stack.callback(flusher.stop, FLUSH_TIMEOUT_S)
+        ingest = Ingest(self._inventory, settings, rows, self._now_ns)
+        control = self._control(ingest, store, flusher)
+        web = WebServer(control, _web(settings))
+        web_port = web.start()
+        stack.callback(web.stop)
+        control.start()
+        stack.callback(control.stop)
+        health = Health(settings.health, lambda: "" if control.round() else "the first evaluation is still under way")
+        health_port = health.start()
+        stack.callback(health.stop)
+        return self._receive(ingest, web_port, health_port)
+
+    def _control(self, ingest: Ingest, store: Store, flusher: Flusher) -> Control:
+        return Control(
+            inventory=self._inventory,
+            rows=store,
+            node=_node(self._settings.data),
+            clock=self._now_ns,
+            flushed=lambda: _flushed(flusher),
+            counters=lambda: ingest.intake(flusher, self._settings.log.max_bytes),
+            observed=lambda: unmapped(ingest.traffic.observed(), self._inventory),
+            took_all=ingest.took_all,
+        )
+
+    def _receive(self, ingest: Ingest, web_port: int, health_port: int) -> Ports:
+        """Take traffic: last of all, when everything it needs is there."""
+        settings = self._settings
+        limits = ReceiveLimits(wire_bytes=settings.limits.wire_bytes, body_bytes=settings.limits.message_bytes)
+        counts, in_flight = Counts(), InFlight(limits.in_flight_bytes)
+        grpc = GrpcReceiver(settings.grpc, ingest, limits, counts=counts, in_flight=in_flight)
+        http = HttpReceiver(settings.http, ingest, limits, counts=counts, in_flight=in_flight)
+        grpc_port = grpc.start()
+        self._stack.callback(grpc.stop, GRACE_S)
+        http_port = http.start()
+        self._stack.callback(http.stop, GRACE_S)
+        return Ports(grpc=grpc_port, http=http_port, web=web_port, health=health_port)
+
+    def stop(self) -> None:
+        """Take no more, store what was acknowledged, let go of everything: in the opposite order of the start."""
+        self._stack.close()
+
+
+def _flushed(flusher: Flusher) -> None:
+    if not flusher.flush(FLUSH_TIMEOUT_S):
+        reason = flusher.state.last_error or f"not done within {FLUSH_TIMEOUT_S:g} s"
+        raise Unavailable(f"what was received is not stored yet: {reason}; the log keeps it and tries again")
+
+
+def _node(data: Path) -> str:
+    """This node's name among the ingest nodes: made once, kept in its data directory."""
+    path = data / "node"
+    if not path.exists():
+        path.write_text(f"node-{secrets.token_hex(4)}\n")
+    return path.read_text().strip()
+
+
+def _web(settings: Settings) -> WebSettings:
+    host, _, port = settings.web.rpartition(":")
+    return WebSettings(
+        host=host.strip("[]"), port=int(port), otlp=(f"{settings.grpc} (gRPC)", f"http://{settings.http} (HTTP)")
+    )
