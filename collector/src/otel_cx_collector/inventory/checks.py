@@ -77,7 +77,8 @@ def _identify(file: File, report: Report) -> None:
         if identity.hash is not None and key not in HASHABLE:
             what = f": {key} is no id of a person or an account, so it is not hashed"
             report.add(("identify", key, "hash"), what, "remove hash")
-        if key in semconv.DIMENSIONS and not getattr(file.dimensions, key):
+        listed = not report.torn(("dimensions",)) and not report.torn(("dimensions", key))
+        if listed and key in semconv.DIMENSIONS and not getattr(file.dimensions, key):
             what = f" reads {identity.attribute}, but dimensions.{key} lists no values, so each would become other"
             report.add(("identify", key), what, f"list the values under dimensions.{key}")
 

@@ -53,33 +53,46 @@ class LatencyAbove(_Sustained):
     """A quantile of a journey's ok executions is above a threshold."""
 
     latency: Quantile
+    """Which quantile."""
     step: Name | None = None
+    """One step alone; else all."""
     over_ns: Over = Field(alias="over")
+    """The window that ends now."""
     above_ns: Lasting = Field(alias="above")
+    """The threshold."""
 
 
 class CompletionDrop(_Sustained):
     """Completion is lower than its baseline by a relative share."""
 
     completion: Literal["drop"]
+    """Compared with its baseline."""
     by: Share
+    """How much lower, of the baseline."""
     over_ns: Over = Field(alias="over")
+    """The window that ends now."""
 
 
 class CompletionUnchanged(_Sustained):
     """Completion is what its baseline says, within a relative share."""
 
     completion: Literal["unchanged"]
+    """Compared with its baseline."""
     within: Share
+    """How much it may differ, of the baseline."""
     over_ns: Over = Field(alias="over")
+    """The window that ends now."""
 
 
 class AvailabilityOk(_Sustained):
     """The error rate is within the journey's availability target."""
 
     availability: Literal["ok"]
+    """Compared with the journey's target."""
     step: Name | None = None
+    """One step alone; else all."""
     over_ns: Over = Field(alias="over")
+    """The window that ends now."""
 
 
 class SaturationAbove(_Sustained):
@@ -88,31 +101,37 @@ class SaturationAbove(_Sustained):
     saturation: Name
     """A name under saturation."""
     above: Share
+    """Of the limit."""
 
 
 class ImpactAbove(_Sustained):
     """The journey's live score is above a number from 0 to 100."""
 
     impact: Literal["score"]
+    """The live score, 0 to 100."""
     above: Annotated[Number, Field(ge=0, lt=100)]
+    """The threshold."""
 
 
 class AllOf(Shape):
     """True when every part is (Kleene's three values)."""
 
     parts: tuple["Predicate", ...] = Field(alias="all", min_length=1)
+    """Each must be true."""
 
 
 class AnyOf(Shape):
     """True when one part is (Kleene's three values)."""
 
     parts: tuple["Predicate", ...] = Field(alias="any", min_length=1)
+    """One must be true."""
 
 
 class Not(Shape):
     """True when the part is false."""
 
     part: "Predicate" = Field(alias="not")
+    """Must be false."""
 
 
 PREDICATES: Final = ("latency", "completion", "availability", "saturation", "impact", "all", "any", "not")
@@ -147,6 +166,7 @@ class Escalate(Shape):
     """Open an incident of a severity, or raise one, and tell people."""
 
     severity: Annotated[str, OneOf((*SEVERITIES, BY_SCORE))]
+    """Or by-score."""
     notify: tuple[Name, ...] = ()
     """Names under notify."""
 
@@ -155,6 +175,7 @@ class Monitor(Shape):
     """Open nothing; look again for this long."""
 
     monitor_ns: Annotated[Duration, Between("1m", "24h")] = Field(alias="monitor")
+    """How long to look again."""
 
 
 def _consequence(value: Any) -> str | None:
@@ -193,10 +214,13 @@ class Rule(Shape):
     """One branch of the decision tree: the first rule that is true decides."""
 
     name: Text
+    """As the tree shows it."""
     journey: Name | Literal["*"]
     """A journey, or "*" for every one."""
     when: Predicate
+    """The condition."""
     then: Consequence
+    """What to do when it is true."""
     on_unknown: OnUnknown = "hold"
     """hold, true, false, or what to do when evidence is missing."""
 
@@ -219,6 +243,7 @@ class Webhook(Shape):
     """A POST of JSON."""
 
     url: Link
+    """Where to; redirects are not followed."""
 
 
 class Channel(Shape):

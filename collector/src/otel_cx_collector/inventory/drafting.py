@@ -4,7 +4,6 @@ Texts from spans are hostile until shown otherwise: names are made anew, values 
 line each.
 """
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -239,8 +238,14 @@ def _flow(values: Iterable[str]) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A YAML scalar: bare when nothing could read it as something else, else in double quotes, as in JSON."""
-    return text if _BARE.fullmatch(text) else json.dumps(text)
+    """A YAML scalar: bare when nothing could read it as something else, else in double quotes."""
+    if _BARE.fullmatch(text):
+        return text
+    return '"' + "".join(map(_escaped, text)) + '"'
+
+
+def _escaped(char: str) -> str:
+    return char if char.isprintable() and char not in '"\\' else f"\\U{ord(char):08x}"
 
 
 def _listed(texts: Iterable[str]) -> str:

@@ -92,6 +92,7 @@ class File(Shape):
     ignore: tuple[Ignore, ...] = Field(default=(), max_length=MAX_RULES)
     """Counted as synthetic."""
     maintenance: tuple[Maintenance, ...] = ()
+    """Times left out of good and total, and shown."""
     journeys: Annotated[dict[Name, WrittenJourney], Field(min_length=1, max_length=MAX_JOURNEYS)]
     """By name."""
     saturation: dict[Name, Saturation] = Field(default_factory=dict)

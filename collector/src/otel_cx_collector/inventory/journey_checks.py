@@ -50,7 +50,7 @@ def _times(path: Path, journey: WrittenJourney, report: Report) -> None:
 
 
 def _money(path: Path, journey: WrittenJourney, currency: str | None, report: Report) -> None:
-    if journey.value is not None and currency is None:
+    if journey.value is not None and currency is None and not report.torn(()):
         report.add(
             (*path, "value"), f": {journey.value:g} has no currency", "write currency: EUR, or another, at the top"
         )

@@ -15,7 +15,9 @@ class Report:
     problems: list[Problem] = field(default_factory=list)
 
     def add(self, path: Path, what: str, cure: str) -> None:
-        """One problem at ``path``; ``what`` begins after the place."""
+        """One problem at ``path``; ``what`` begins after the place. Where parts are torn it may follow from another."""
+        if self.torn(path) or self.torn(path[:-1]):
+            return
         self.problems.append(Problem(self.file, self.line(path), f"{self.name(path)}{what}", cure))
 
     def resolve(self, location: Path) -> Path:
@@ -27,6 +29,16 @@ class Report:
             if found is not None:
                 node, path = found[1], (*path, key)
         return path
+
+    def torn(self, path: Path) -> bool:
+        """Whether something wrong was taken out of what stands at ``path``."""
+        node = self.root
+        for key in path:
+            found = node.child(key)
+            if found is None:
+                return False
+            node = found[1]
+        return node.torn
 
     def line(self, path: Path) -> int:
         """Line of the key or entry at ``path``, or of the nearest thing around it that stands in the file."""
@@ -56,10 +68,14 @@ class Report:
             if found is None:
                 return False
             parent = found[1]
-        if isinstance(key, int) and key < len(parent.items):
+        if parent.child(key) is None:
+            return False
+        if isinstance(key, int):
             del parent.items[key]
-            return True
-        return parent.entries.pop(str(key), None) is not None
+        else:
+            del parent.entries[key]
+        parent.torn = True
+        return True
 
 
 def _label(index: int, node: Node | None) -> str:

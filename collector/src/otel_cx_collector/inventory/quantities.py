@@ -21,7 +21,7 @@ MAX_DURATION: Final = 400 * UNITS["d"]
 """Nothing is kept for longer (the daily roll-up's 400 days), so nothing longer can be answered."""
 
 DURATION: Final = re.compile(r"(?P<number>\d{1,12}(\.\d{1,9})?)(?P<unit>ms|s|m|h|d|w)", re.ASCII)
-PERCENT: Final = re.compile(r"\d{1,3}(\.\d{1,18})?%", re.ASCII)
+PERCENT: Final = re.compile(r"\d{1,3}(\.\d{1,30})?%", re.ASCII)
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 FIRST_YEAR: Final = 2000
 LAST_YEAR: Final = 2200

@@ -12,6 +12,7 @@ from otel_cx_collector.inventory.model import Inventory, resolve
 from otel_cx_collector.inventory.names import names_in
 from otel_cx_collector.inventory.pending import PENDING, Pending, asked_for
 from otel_cx_collector.inventory.place import Report
+from otel_cx_collector.inventory.spelling import resembles
 from otel_cx_collector.inventory.tree import MAX_BYTES, Node, Path, read
 from otel_cx_collector.inventory.words import describe
 
@@ -75,7 +76,7 @@ def _judge(report: Report, pending: tuple[Pending, ...]) -> File | None:
         try:
             file = File.model_validate(report.root.data())
         except ValidationError as error:
-            errors: list[Any] = error.errors(include_url=False)
+            errors = [each for each in error.errors(include_url=False) if not _follows(each)]
             if around == 0:
                 _tell(report, errors, blank)
             if not _take_out(report, errors):
@@ -96,14 +97,26 @@ def _take_out_blanks(report: Report) -> frozenset[Path]:
     return frozenset(blank)
 
 
+def _follows(error: Any) -> bool:
+    """A list that is too short only because its entries are wrong."""
+    return error["type"] == "too_short" and len(error["input"]) > 0
+
+
 def _tell(report: Report, errors: list[Any], blank: frozenset[Path]) -> None:
+    unknown = [report.resolve(error["loc"]) for error in errors if error["type"] == "extra_forbidden"]
     for error in errors:
         path = report.resolve(error["loc"])
-        if error["type"] == "missing" and (*path, error["loc"][-1]) in blank:
+        if error["type"] == "missing" and _is_there(str(error["loc"][-1]), path, blank, unknown):
             continue
         around = path[:-1] if error["type"] == "extra_forbidden" else path
         what, cure = describe(error, report.name(around))
         report.problems.append(Problem(report.file, report.line(path), what, cure))
+
+
+def _is_there(key: str, path: Path, blank: frozenset[Path], unknown: list[Path]) -> bool:
+    """A key that is missing at ``path`` only because it has no value or is misspelt."""
+    misspelt = (str(each[-1]) for each in unknown if each[:-1] == path)
+    return (*path, key) in blank or any(resembles(word, key) for word in misspelt)
 
 
 def _take_out(report: Report, errors: list[Any]) -> bool:

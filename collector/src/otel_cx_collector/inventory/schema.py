@@ -18,7 +18,7 @@ def json_schema() -> dict[str, object]:
 
 
 def _for_editors(schema: Any) -> Any:
-    """Without titles made from names and nulls, which are refused; durations as written; closed where keys have a pattern."""
+    """Without titles made from names, without nulls (they are refused), durations as written, keys closed."""
     if isinstance(schema, list):
         return [_for_editors(each) for each in schema]
     if not isinstance(schema, dict):

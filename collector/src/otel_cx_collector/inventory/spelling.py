@@ -4,8 +4,15 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Final
 
+CUTOFF: Final = 0.5
+"""Similarity from which a word is taken for another misspelt, by difflib's ratio."""
 MAX_LISTED: Final = 30
 """More known words than a reader would look through are left out of a message."""
+
+
+def resembles(word: str, known: str) -> bool:
+    """Whether ``word`` may be ``known``, misspelt."""
+    return bool(get_close_matches(word.lower()[:100], [known.lower()], cutoff=CUTOFF))
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -13,7 +20,8 @@ def nearest(word: str, known: Iterable[str]) -> str:
     words = list(dict.fromkeys(known))
     if not words:
         return "nothing is known here; remove it"
-    found = get_close_matches(word.lower()[:100], words, n=1, cutoff=0.5)
+    lower = {each.lower(): each for each in words}
+    found = [lower[each] for each in get_close_matches(word.lower()[:100], lower, n=1, cutoff=CUTOFF)]
     more = f", and {len(words) - MAX_LISTED} more" if len(words) > MAX_LISTED else ""
     listed = f"nown here: {', '.join(words[:MAX_LISTED])}{more}"
     return f"did you mean {found[0]}? K{listed}" if found else f"k{listed}"

@@ -38,6 +38,8 @@ class Node:
     items: list["Node"] = field(default_factory=list)
     size: int = 1
     depth: int = 1
+    torn: bool = False
+    """Something wrong was taken out of it, so what it lacks is no mistake."""
 
     def data(self) -> Any:
         """The plain value: what a validator is given."""

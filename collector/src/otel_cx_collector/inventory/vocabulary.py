@@ -168,8 +168,8 @@ def anchored(pattern: str) -> str:
 NAME_PATTERN: Final = anchored(semconv.NAME.pattern)
 DURATION_PATTERN: Final = r"^\d{1,12}(\.\d{1,9})?(ms|s|m|h|d|w)$"
 TIME_PATTERN: Final = r"^\d{4}-\d{2}-\d{2}[T ].*(Z|[+-]\d{2}:?\d{2})$"
-_PERCENT: Final = r"^\d{1,3}(\.\d{1,18})?%$"
-_BELOW_100_PERCENT: Final = r"^(?!0+(\.0+)?%)\d{1,2}(\.\d{1,18})?%$"
+_PERCENT: Final = r"^\d{1,3}(\.\d{1,30})?%$"
+_BELOW_100_PERCENT: Final = r"^(?!0+(\.0+)?%)\d{1,2}(\.\d{1,30})?%$"
 
 Name = Annotated[str, AfterValidator(_name), WithJsonSchema({"type": "string", "pattern": NAME_PATTERN})]
 """A journey, step, class or dimension: it travels in baggage and stands in addresses."""
@@ -233,7 +233,7 @@ T = TypeVar("T")
 
 def _list_or_map(value: Any) -> str | None:
     if isinstance(value, dict):
-        return "(map)"
+        return None if isinstance(value.get("attribute"), str) else "(map)"
     return "(list)" if isinstance(value, list | tuple) else None
 
 

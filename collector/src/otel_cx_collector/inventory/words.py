@@ -73,6 +73,13 @@ def _literal(place: str, value: Any, _: str, context: Mapping[str, Any]) -> Word
     return f"{place}: {shown(value)} is not known here", f"write {str(context['expected']).replace(chr(39), '')}"
 
 
+def _values(place: str, value: Any, key: str, context: Mapping[str, Any]) -> Words:
+    if isinstance(value, dict):
+        cure = "list its values here; where services carry them elsewhere, name the attribute under identify"
+        return f"{place}: one of the six dimensions has no attribute of its own, {shown(value['attribute'])}", cure
+    return _wants("a list of values, or a mapping of value: weight")(place, value, key, context)
+
+
 def _consequence(place: str, value: Any, key: str, context: Mapping[str, Any]) -> Words:
     if isinstance(value, dict) and value:
         word = next(iter(value))
@@ -110,7 +117,7 @@ _TOLD: Final[Mapping[str, Callable[[str, Any, str, Mapping[str, Any]], Words]]] 
     "dict_type": _wants("a mapping"),
     "model_type": _wants("a mapping"),
     "model_attributes_type": _wants("a mapping"),
-    "union_tag_not_found": _wants("a list of values, or a mapping of value: weight"),
+    "union_tag_not_found": _values,
     "consequence": _consequence,
     "on_unknown": _consequence,
     "predicate": _predicate,
