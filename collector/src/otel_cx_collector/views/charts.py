@@ -52,6 +52,7 @@ def slices(series: Series, episodes: tuple[Episode, ...], target: float | None) 
     times = [first + index * series.step_s * 1000 for index in range(len(series.active))]
     success = [None if value is None else round(value * 100, 3) for value in series.success]
     least = min((value for value in success if value is not None), default=100.0)
+    floor = floor_of(least, target)
     span = {"min": first - half, "max": last - half}
     others = [active - harmed for active, harmed in zip(series.active, series.harmed, strict=True)]
     return {
@@ -78,9 +79,9 @@ def slices(series: Series, episodes: tuple[Episode, ...], target: float | None) 
             {
                 **AXIS,
                 "gridIndex": 0,
-                "min": floor_of(least, target),
+                "min": floor,
                 "max": 100,
-                "splitNumber": 2,
+                "interval": (100 - floor) / 2,
                 **_labels("{value} %"),
             },
             {**AXIS, "gridIndex": 1, "min": 0, "minInterval": 1, "splitNumber": 2, **_labels("{value}")},
@@ -137,7 +138,7 @@ def _areas(series: Series, episodes: tuple[Episode, ...], half: int) -> Option:
     for start, end in runs(series.measured, False):
         edges = ((series.start_s + at * series.step_s) * 1000 - half for at in (start, end))
         areas.append(_area(*edges, "--unmeasured", "unmeasured"))
-    return {"silent": True, "data": areas, "label": {"color": "--muted", "fontSize": 10, "position": "inside"}}
+    return {"silent": True, "data": areas, "label": {"color": "--muted", "fontSize": 10, "position": "insideTop"}}
 
 
 def _area(from_ms: int, to_ms: int, color: str, name: str) -> list[Option]:
@@ -212,7 +213,7 @@ def waterfall(factors: Factors, harm_minutes: float) -> Option:
             "inverse": True,
             "data": names,
             **AXIS,
-            "axisLabel": {"color": "--muted", "fontSize": 11},
+            "axisLabel": {"color": "--muted", "fontSize": 11, "lineHeight": 14},
         },
         "series": [
             {

@@ -10,7 +10,7 @@ from otel_cx_collector.views.source import BadQuestion, NotFound, Source
 from otel_cx_collector.views.state import HURT, VERDICT_WINDOW_S, State, state_of
 
 if TYPE_CHECKING:
-    from otel_cx_collector.inventory import Inventory, Journey
+    from otel_cx_collector.inventory import Dimension, Inventory, Journey
     from otel_cx_collector.measure.figures import Coverage, Episode, Exemplar, Figures, Live, Reach, Series, Share, Sli
     from otel_cx_collector.views.windows import Window
 
@@ -98,6 +98,9 @@ class Detail:
     series: Series
     by: tuple[str, str]
     matrix: dict[tuple[str, str], Share]
+    rows: tuple[str, ...]
+    """Values of the first dimension that were seen, in the inventory's order; likewise ``columns`` of the second."""
+    columns: tuple[str, ...]
     exemplars: list[Exemplar]
     explained: Episode | None
     """The episode whose score is taken apart: the open one, or the worst of the window."""
@@ -175,14 +178,22 @@ def detail(
 ) -> Detail:
     """Everything of the journey page. ``episode_s``: start of the episode to take apart. Raises as ``answer``."""
     found = answer(source, name, window)
+    matrix = source.matrix(name, window.from_s, window.to_s, *by)
     return Detail(
         answer=found,
         series=series(source, name, window),
         by=by,
-        matrix=source.matrix(name, window.from_s, window.to_s, *by),
+        matrix=matrix,
+        rows=_in_order(source.inventory.dimensions[by[0]], {row for row, _ in matrix}),
+        columns=_in_order(source.inventory.dimensions[by[1]], {column for _, column in matrix}),
         exemplars=exemplars(source, name, window),
         explained=_explained(found, episode_s),
     )
+
+
+def _in_order(dimension: Dimension, seen: set[str]) -> tuple[str, ...]:
+    """As listed, then what was not (``other``, ``unset``)."""
+    return (*(value for value in dimension.values if value in seen), *sorted(seen - set(dimension.values)))
 
 
 def _explained(found: Answer, episode_s: int | None) -> Episode | None:

@@ -84,7 +84,7 @@ def where(episode: Episode) -> str:
     for reaches in (episode.regions, episode.segments):
         name = _standing_out(reaches, episode.reach)
         if name:
-            parts.append(f"most in {name}")
+            parts.append(f"hardest in {name}")
     return ", ".join(parts)
 
 

@@ -27,11 +27,30 @@ def percent(share: float | None) -> str:
     value = share * 100
     digits = 0 if value in {0, 100} else 1 if 0.1 <= abs(value) < 99 else 2
     text = f"{value:.{digits}f}"
+    if value < 0:
+        return f"−{percent(-share)}"
     if value < 100 and float(text) >= 100:
         text = "99.99"
     if value > 0 and float(text) == 0:
         return f"<{NBSP}0.01{NBSP}%"
     return f"{text}{NBSP}%"
+
+
+def target(share: float) -> str:
+    """``99.9 %``: as it was written."""
+    return f"{share * 100:.6g}{NBSP}%"
+
+
+def rough(share: float | None) -> str:
+    """``34 %``, ``7.1 %``, ``−34 %``: where whole per cents are what people say."""
+    if share is None:
+        return NONE
+    value = abs(share * 100)
+    digits = 0 if value >= 9.95 or value in {0, 100} else 1
+    text = f"{value:.{digits}f}"
+    if 0 < value and float(text) == 0:
+        return f"<{NBSP}0.1{NBSP}%"
+    return f"{'−' if share < 0 and float(text) else ''}{text}{NBSP}%"
 
 
 def milliseconds(value: float | None) -> str:
@@ -75,8 +94,10 @@ def significant(value: float, digits: int = 3) -> str:
         return "0"
     if abs(value) >= 10**digits:
         return f"{value:,.0f}"
-    text = f"{float(f'{value:.{digits}g}'):.6f}".rstrip("0").rstrip(".")
-    return f"<{NBSP}0.000001" if text in {"0", "-0"} else text
+    text = f"{float(f'{abs(value):.{digits}g}'):.6f}".rstrip("0").rstrip(".")
+    if text == "0":
+        return f"<{NBSP}0.000001"
+    return f"−{text}" if value < 0 else text
 
 
 def score(value: float | None) -> str:

@@ -79,8 +79,7 @@ class Pages:
 
     def __init__(self, source: Source, settings: WebSettings) -> None:
         self._source = source
-        self._settings = settings
-        self._renderer = Renderer()
+        self._renderer = Renderer(settings)
         self.static = Static()
         self.live: Live
 
@@ -107,14 +106,14 @@ class Pages:
 
     def _document(self, key: PageKey, frame: Frame) -> Response:
         options = {name: {"option": chart.option, "label": chart.label} for name, chart in frame.charts.items()}
-        template = f"empty/{frame.empty}.html" if frame.empty else f"{key.kind}.html"
+        template = "empty.html" if frame.empty else f"{key.kind}.html"
         events = key.events_url(frame.round) if key.range is None or frame.empty else ""
         return self._html(
             template, kind=key.kind.value, key=key, frame=frame, options=_script_safe(options), events=events
         )
 
     def _html(self, template: str, code: int = 200, headers: dict[str, str] | None = None, **context: Any) -> Response:
-        shared = {"static": self.static.url, "settings": self._settings, "version": VERSION}
+        shared = {"static": self.static.url, "version": VERSION}
         return HTMLResponse(self._renderer.page(template, shared | context), code, headers)
 
     def _trouble(self, kind: Kind, error: CollectorError) -> Response:

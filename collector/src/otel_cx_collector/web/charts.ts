@@ -70,7 +70,9 @@ function themed(option: Option): Json {
     }
     return value;
   };
-  const done = walk({ ...option, ...("useUTC" in option ? { useUTC: false } : {}) }); // The page's axes are in the viewer's zone.
+  const font = getComputedStyle(document.body).fontFamily;
+  const zone = "useUTC" in option ? { useUTC: false } : {}; // The page's axes are in the viewer's zone.
+  const done = walk({ ...option, ...zone, textStyle: { fontFamily: font } });
   probe.remove();
   return done;
 }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from otel_cx_collector.views import charts, journey, sentences, windows
 from otel_cx_collector.views.overview import overview
+from otel_cx_collector.views.state import State
 from otel_cx_collector.views.status import status
 from otel_cx_collector.web.keys import Kind, PageKey
 
@@ -44,19 +45,24 @@ def compose(source: Source, renderer: Renderer, key: PageKey) -> Frame:
     """The page of this key now. Raises NotFound, BadQuestion, Unavailable."""
     number = source.round()
     if not source.inventory.journeys:
-        return Frame(number, "No inventory", empty="inventory")
-    if number == 0 and key.kind is not Kind.INVENTORY:
-        return Frame(number, "Starting", empty="starting")
+        return _empty(renderer, number, "inventory", "No journeys yet", {})
+    if number == 0:
+        return _empty(renderer, number, "starting", "Starting", {})
     window = windows.window(source, key.range)
     made = {Kind.OVERVIEW: _overview, Kind.JOURNEY: _journey, Kind.INVENTORY: _inventory}[key.kind]
     return made(source, renderer, key, window, number)
 
 
+def _empty(renderer: Renderer, number: int, name: str, title: str, context: dict[str, Any]) -> Frame:
+    return Frame(number, title, {"empty": renderer.part("empty", name, context)}, empty=name)
+
+
 def _overview(source: Source, renderer: Renderer, key: PageKey, window: Window, number: int) -> Frame:
     found = overview(source, window)
-    shared: dict[str, Any] = {"key": key, "window": window, "overview": found}
+    idle = all(row.answer.state is State.IDLE for row in found.rows)
+    shared: dict[str, Any] = {"key": key, "window": window, "overview": found, "waiting": source.intake() if idle else None}
     shared["sentence"] = sentences.of_overview(found, window.to_s)
-    parts = renderer.parts("overview", ("lead", "worst", "announce"), shared)
+    parts = renderer.parts("overview", ("lead", "announce", "worst", "heading"), shared)
     for row in found.rows:
         parts[f"row-{row.answer.journey.name}"] = renderer.part("overview", "row", {**shared, "row": row})
     return Frame(number, shared["sentence"], parts, {"rows": [f"row-{row.answer.journey.name}" for row in found.rows]})
@@ -71,6 +77,9 @@ def _journey(source: Source, renderer: Renderer, key: PageKey, window: Window, n
     by = journey.dimensions(source, key.by)
     found = journey.detail(source, key.name, window, by, key.episode_s)
     sentence = sentences.of_journey(found.answer, window.to_s)
+    if found.answer.state is State.IDLE:
+        said = {"answer": found.answer, "sentence": sentence, "intake": source.intake()}
+        return _empty(renderer, number, "traffic", f"{found.answer.title}: {sentence}", said)
     shared = {"key": key, "window": window, "detail": found, "answer": found.answer, "sentence": sentence}
     parts = renderer.parts("journey", JOURNEY_PARTS, {**shared, "dimensions": list(source.inventory.dimensions)})
     return Frame(number, f"{found.answer.title}: {sentence}", parts, charts=_charts(found))

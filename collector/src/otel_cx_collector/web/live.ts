@@ -21,7 +21,10 @@ export function follow(): void {
 
 function connect(url: string): void {
   const source = new EventSource(url);
-  source.addEventListener("open", () => connection("live"));
+  source.addEventListener("open", () => {
+    connection("live");
+    trouble("");
+  });
   source.addEventListener("patch", (event: MessageEvent<string>) => {
     connection("live");
     trouble("");
@@ -33,6 +36,7 @@ function connect(url: string): void {
   });
   source.addEventListener("error", () => {
     connection("lost");
+    trouble("Not live: the connection to the collector is lost. Trying again.");
     if (source.readyState === EventSource.CLOSED) setTimeout(() => connect(url), AGAIN_MS); // Refused, not only lost.
   });
   addEventListener("pagehide", () => source.close());
@@ -76,9 +80,6 @@ function order(id: string, children: string[], fresh: Map<string, Element>): voi
 
 function connection(state: "live" | "lost" | "trouble"): void {
   document.documentElement.dataset["connection"] = state;
-  const words = { live: "Live", lost: "Not live: the connection is lost, trying again", trouble: "Not live" };
-  const place = document.getElementById("connection");
-  if (place && place.textContent !== words[state]) place.textContent = words[state];
 }
 
 function trouble(message: string): void {

@@ -8,9 +8,11 @@ import jinja2
 from markupsafe import Markup
 
 from otel_cx_collector.events import NS
+from otel_cx_collector.measure.figures import Reach
 from otel_cx_collector.views import charts, sentences, state, status, words
 from otel_cx_collector.views.windows import IN_WORDS, Range
 from otel_cx_collector.web.keys import PageKey
+from otel_cx_collector.web.settings import WebSettings
 
 TEMPLATES: Final = Path(__file__).with_name("templates")
 
@@ -18,7 +20,7 @@ TEMPLATES: Final = Path(__file__).with_name("templates")
 class Renderer:
     """The templates, compiled; safe to use from any thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: WebSettings) -> None:
         self._environment = jinja2.Environment(
             loader=jinja2.FileSystemLoader(TEMPLATES),
             autoescape=True,
@@ -28,7 +30,7 @@ class Renderer:
             auto_reload=False,
         )
         self._environment.filters |= FILTERS
-        self._environment.globals |= GLOBALS
+        self._environment.globals |= GLOBALS | {"settings": settings}
         self._environment.globals["ui"] = self._environment.get_template("ui.html").module
 
     def page(self, template: str, context: dict[str, Any]) -> str:
@@ -82,10 +84,16 @@ def polylines(values: list[float | None], top: float = 1.0) -> list[str]:
     return charts.sparkline(values, 120, 28, top)
 
 
+def hardest(reaches: dict[str, Reach]) -> list[tuple[str, Reach]]:
+    """Values of a dimension, the hardest hit first."""
+    return sorted(reaches.items(), key=lambda item: (-item[1].affected / max(1, item[1].active), item[0]))
+
+
 def shares(harmed: list[int], active: list[int], measured: list[bool]) -> list[float | None]:
-    """Share of attempts harmed, step by step; None where nothing was measured."""
+    """Share of attempts harmed, step by step; None where nothing was measured, or nothing came in all the time."""
+    came = any(active)
     return [
-        part / whole if whole and seen else (0.0 if seen else None)
+        part / max(1, whole) if seen and came else None
         for part, whole, seen in zip(harmed, active, measured, strict=True)
     ]
 
@@ -93,6 +101,8 @@ def shares(harmed: list[int], active: list[int], measured: list[bool]) -> list[f
 FILTERS: Final = {
     "count": words.count,
     "percent": words.percent,
+    "rough": words.rough,
+    "target": words.target,
     "ms": words.milliseconds,
     "span": words.span,
     "outage": words.outage_minutes,
@@ -117,6 +127,7 @@ GLOBALS: Final[dict[str, Any]] = {
     "share_measured": state.share_measured,
     "is_measured": state.is_measured,
     "polylines": polylines,
+    "hardest": hardest,
     "shares": shares,
     "factor_rows": charts.factor_rows,
     "where": sentences.where,
