@@ -11,7 +11,12 @@ from typing import NamedTuple
 import grpc
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # its stubs come without py.typed
 
+from otel_cx_collector.clock import now_ns
+from otel_cx_collector.decode import DecodeLimits, logs, metrics
+from otel_cx_collector.events import NS, StepRow
+from otel_cx_collector.inventory import parse
 from otel_cx_collector.receive import Access, Answer, Encoding, GrpcReceiver, HttpReceiver, ReceiveLimits, Signal, Sink
+from otel_cx_collector.tag import Bounds, Tagger, decode_traces, decode_traces_json
 
 JSON = "application/json"
 PROTOBUF = "application/x-protobuf"
@@ -22,6 +27,7 @@ METHODS = {
 }
 GRACE_S = 5.0
 PATIENCE_S = 20.0
+DAY_NS = 86_400 * NS
 
 
 class Taken(NamedTuple):
@@ -197,3 +203,27 @@ def rich_status(error: grpc.RpcError) -> Status:
     assert isinstance(error, grpc.Call)
     trailers = dict(error.trailing_metadata() or ())
     return Status.FromString(trailers["grpc-status-details-bin"])
+
+
+class DecodingSink:
+    """The real decoder and tagger with rows kept in memory: what ``app.Ingest`` does, without a log."""
+
+    def __init__(self, inventory: str = "journeys: {checkout: {steps: [cart, payment, confirm]}}") -> None:
+        self.rows: list[StepRow] = []
+        self.spans = 0
+        self._tagger = Tagger(parse(inventory))
+        self._limits = DecodeLimits()
+        self._lock = threading.Lock()
+
+    def accept(self, signal: Signal, encoding: Encoding, body: bytes) -> Answer:
+        as_json = encoding is Encoding.JSON
+        if signal is not Signal.TRACES:
+            (metrics if signal is Signal.METRICS else logs).count(body, as_json, self._limits)
+            return Answer()
+        now = now_ns()
+        bounds = Bounds(now - DAY_NS, now + 300 * NS)
+        decoded = (decode_traces_json if as_json else decode_traces)(body, self._tagger, bounds, self._limits)
+        with self._lock:
+            self.spans += decoded.spans
+            self.rows += decoded.rows
+        return Answer(sum(decoded.rejected.values()), decoded.detail)
