@@ -100,9 +100,11 @@ class Arrival:
         """Makes `span` this request's step, when it has one, and tells the holder who the customer is."""
         self.taken = True
         values: Attributes = dict(self._identified)
+        root = holder.open_root()
         if values:
             holder.learn(values)
-            holder.root.set_attributes(values)
+            if root is not None and root is not span:
+                root.set_attributes(values)
         if self._target is not None:
             values.update(self._become_step(span, holder, outer, *self._target))
         elif self._attempt is not None:
@@ -123,7 +125,7 @@ class Arrival:
         scope.step = self._step = Step(name, span)
         scope.within = name
         hang(span, State(holder, scope))
-        if span is holder.root:
+        if span is holder.open_root():
             holder.journey, holder.attempt = journey, attempt
         else:
             holder.claim(scope)

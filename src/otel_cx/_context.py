@@ -9,7 +9,7 @@ and only that one. It is dropped when its root ends.
 from __future__ import annotations
 
 import threading
-from contextvars import ContextVar, Token
+import weakref
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from opentelemetry import context as otel_context
@@ -23,6 +23,7 @@ from otel_cx.trust import members_in_process
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextvars import Token
 
     from opentelemetry.context import Context
     from opentelemetry.trace import Span
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from otel_cx._step import Step
 
 Attributes = dict[str, Any]
-Attached = tuple["Token[Context]", "Token[None]"]
 
 SCOPE: Final = otel_context.create_key("otelcx-scope")
 INHERITED: Final = otel_context.create_key("otelcx-inherited")
@@ -40,7 +40,6 @@ _STATE: Final = "_otelcx_state"
 _NOTHING: Final[Attributes] = {}
 _OF_THE_ATTEMPT: Final = (semconv.JOURNEY_NAME, semconv.JOURNEY_ATTEMPT)
 _identify_lock = threading.Lock()
-_probe: ContextVar[None] = ContextVar("otelcx-probe", default=None)
 
 
 class Holder:
@@ -50,15 +49,20 @@ class Holder:
     `version` grows with each change. `journey` and `attempt` are what the root carries.
     """
 
-    __slots__ = ("attempt", "identified", "inherited", "journey", "root", "version")
+    __slots__ = ("_root", "attempt", "identified", "inherited", "journey", "version")
 
     def __init__(self, root: Span, inherited: Attributes) -> None:
-        self.root = root
+        self._root = weakref.ref(root)  # the root's own state leads here: no circle for the garbage collector
         self.inherited = inherited
         self.identified: Attributes = _NOTHING
         self.version = 1
         self.journey: str | None = None
         self.attempt: str | None = None
+
+    def open_root(self) -> Span | None:
+        """Returns the root span, or None once it has ended."""
+        root = self._root()
+        return root if root is not None and root.is_recording() else None
 
     def known(self) -> tuple[Attributes, Attributes]:
         """Returns (inherited, identified). Once the root has ended only journey and attempt are left.
@@ -66,7 +70,7 @@ class Holder:
         Work that goes on after its request, in a background task, still belongs to the attempt; but a context kept
         alive by accident, in a loop that a request happened to start, must not name that request's customer for ever.
         """
-        if self.root.is_recording():
+        if self.open_root() is not None:
             return self.inherited, self.identified
         return {name: value for name, value in self.inherited.items() if name in _OF_THE_ATTEMPT}, _NOTHING
 
@@ -74,14 +78,15 @@ class Holder:
         """Writes journey and attempt on the root, so that no match rule takes it for a step. The first stays."""
         if self.journey is not None and (self.journey != scope.journey or self.attempt or not scope.attempt):
             return
-        if not self.root.is_recording():
+        root = self.open_root()
+        if root is None:
             return
         if self.journey is None:
             self.journey, self.attempt = scope.journey, scope.attempt
-            self.root.set_attributes({n: v for n, v in scope.attributes.items() if n not in self.identified})
+            root.set_attributes({n: v for n, v in scope.attributes.items() if n not in self.identified})
         else:
             self.attempt = scope.attempt
-            self.root.set_attribute(semconv.JOURNEY_ATTEMPT, scope.attempt)
+            root.set_attribute(semconv.JOURNEY_ATTEMPT, scope.attempt)
 
     def learn(self, values: Attributes) -> None:
         """Adds what `identify` found out; another customer begins with nothing of the one before."""
@@ -97,7 +102,7 @@ class Scope:
 
     __slots__ = (
         "attempt", "attributes", "began_step", "context", "depth", "journey", "outer", "owner", "prepared", "restore",
-        "step", "version", "within",
+        "state", "step", "version", "within",
     )  # fmt: skip
 
     def __init__(
@@ -116,8 +121,9 @@ class Scope:
         self.began_step = False
         self.prepared: tuple[State | None, Attributes] | None = None
         self.version = 0
+        self.state: State | None = None
         self.context: Context | None = None
-        self.restore: Attached | None = None
+        self.restore: Token[Context] | None = None
 
     def adopt_attempt(self, attempt: str) -> None:
         """Names the attempt of a scope that was opened before it was known."""
@@ -166,8 +172,10 @@ class State:
 
 def merged(inherited: Attributes, scope: Scope | None, identified: Attributes) -> Attributes:
     """Returns the context attributes of a span: what came with the call, then the journey's, then the customer's."""
+    if not inherited and scope is not None:
+        return {**scope.attributes, **identified}
     values = dict(inherited)
-    if inherited and _differ(inherited, identified):
+    if _differ(inherited, identified):
         values = {name: inherited[name] for name in _OF_THE_ATTEMPT if name in inherited}
     if scope is not None:
         values.pop(semconv.JOURNEY_NAME, None)
@@ -214,36 +222,31 @@ def attempt_at(journey: str, outer: Scope | None, inherited: Attributes) -> str 
     return inherited.get(semconv.JOURNEY_ATTEMPT) if inherited.get(semconv.JOURNEY_NAME, journey) == journey else None
 
 
-def attach_context(context: Context) -> Attached:
-    """Makes `context` current until it is detached."""
-    return otel_context.attach(context), _probe.set(None)
-
-
-def detach_context(attached: Attached) -> None:
-    """Restores the context of before; in silence when it was attached by another task or thread.
+def leave(token: Token[Context]) -> None:
+    """Restores the context of before `attach`; in silence when another task or thread attached it.
 
     A generator closed by the garbage collector, or by another task, leaves in a context it never entered. There is
     nothing to restore there, and `opentelemetry.context.detach` would log an error for it.
     """
-    token, probe = attached
     try:
-        _probe.reset(probe)
+        token.var.reset(token)
     except ValueError:
         return
-    otel_context.detach(token)
+    except AttributeError:  # a runtime context of another kind, chosen by OTEL_PYTHON_CONTEXT
+        otel_context.detach(token)
 
 
 def attach(scope: Scope) -> None:
     """Makes the scope's context current until `detach(scope)`."""
     if scope.context is not None:
-        scope.restore = attach_context(scope.context)
+        scope.restore = otel_context.attach(scope.context)
 
 
 def detach(scope: Scope) -> None:
     """Restores the context of before `attach(scope)`."""
     if scope.restore is not None:
-        attached, scope.restore = scope.restore, None
-        detach_context(attached)
+        token, scope.restore = scope.restore, None
+        leave(token)
 
 
 def identify(
@@ -266,10 +269,15 @@ def identify(
     try:
         span = trace.get_current_span()
         state = state_of(span)
-        if state is None or not state.holder.root.is_recording():
+        root = None if state is None else state.holder.open_root()
+        if state is None or root is None:
             count(Reason.NO_HOLDER)
             return
-        remember(state, span, described(customer, account, segment, plan, region, device, workflow, revenue_class))
+        values = described(customer, account, segment, plan, region, device, workflow, revenue_class)
+        state.holder.learn(values)
+        root.set_attributes(values)
+        if span is not root and span.is_recording():
+            span.set_attributes(values)  # a step that is open takes them when it closes
     except Exception as error:  # noqa: BLE001 - never the application's failure
         count(Reason.INTERNAL, error)
 
@@ -298,11 +306,3 @@ def described(
         if value is not None:
             values[attribute] = runtime_value(value)
     return values
-
-
-def remember(state: State, span: Span, values: Attributes) -> None:
-    """Puts `values` into the holder, on its root and on the current span; an open step takes them when it closes."""
-    state.holder.learn(values)
-    state.holder.root.set_attributes(values)
-    if span is not state.holder.root and span.is_recording():
-        span.set_attributes(values)

@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 import wrapt
 from opentelemetry import context as otel_context
 
-from otel_cx._context import attach_context, detach_context
+from otel_cx._context import leave
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Mapping
+    from contextvars import Token
 
-    from otel_cx._context import Attached, Scope
+    from opentelemetry.context import Context
+
+    from otel_cx._context import Scope
     from otel_cx._opening import Opener
 
 
@@ -91,19 +94,19 @@ async def _coroutine(
 class _Body:
     """The context of a generator's body: attached while it runs, kept as the body left it in between."""
 
-    __slots__ = ("_attached", "_context")
+    __slots__ = ("_context", "_token")
 
     def __init__(self, scope: Scope | None) -> None:
         self._context = None if scope is None else scope.context
-        self._attached: Attached | None = None
+        self._token: Token[Context] | None = None
 
     def __enter__(self) -> None:
-        self._attached = attach_context(otel_context.get_current() if self._context is None else self._context)
+        self._token = otel_context.attach(otel_context.get_current() if self._context is None else self._context)
 
     def __exit__(self, *exc: object) -> None:
         self._context = otel_context.get_current()
-        if self._attached is not None:
-            detach_context(self._attached)
+        if self._token is not None:
+            leave(self._token)
 
 
 def _generator(

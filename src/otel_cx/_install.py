@@ -44,6 +44,7 @@ def install(provider: TracerProvider, settings: Settings | None = None) -> None:
     if not isinstance(propagate.get_global_textmap(), CXPropagator):
         propagate.set_global_textmap(CXPropagator(propagate.get_global_textmap()))
     runtime.tracer = provider.get_tracer("otel_cx")
+    runtime.sampler_is_blind = _is_blind(getattr(provider, "sampler", None))
 
 
 def configure(
@@ -78,6 +79,14 @@ def configure(
     trace.set_tracer_provider(provider)
     _configured.append((asked, provider))
     return provider
+
+
+def _is_blind(sampler: object) -> bool:
+    from opentelemetry.sdk.trace.sampling import ParentBased, Sampler, StaticSampler, TraceIdRatioBased
+
+    if type(sampler) is ParentBased:
+        return all(_is_blind(part) for part in vars(sampler).values() if isinstance(part, Sampler))
+    return type(sampler) in {StaticSampler, TraceIdRatioBased}
 
 
 def _configured_before(asked: object) -> TracerProvider:

@@ -179,9 +179,9 @@ class StepOpener(Opener):
         if scope.within is not None:
             attributes[semconv.JOURNEY_WITHIN] = scope.within
         scope.within = name
-        # The span processor puts these on the span; a sampler sees what it can decide by.
+        # The span processor puts them on the span, cheaper than start_span; only a sampler must see them before.
         scope.prepared = (None if holder is None else State(holder, scope), attributes)
-        seen = {semconv.JOURNEY_NAME: scope.journey, semconv.JOURNEY_STEP: name}
+        seen = None if runtime.sampler_is_blind else attributes
         context = Context({**here.context, SCOPE: scope})
         span = runtime.tracer.start_span(f"{scope.journey}/{name}", context=context, attributes=seen)
         if scope.prepared is not None:

@@ -61,6 +61,7 @@ class Opener:
         try:
             detach(scope)
             self.close(scope, error)
+            scope.step = scope.context = scope.state = None  # they lead back here: no circle for the collector
         except Exception as failure:  # noqa: BLE001 - never the application's failure
             count(Reason.INTERNAL, failure)
 

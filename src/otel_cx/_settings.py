@@ -106,11 +106,13 @@ def _keys(env: Mapping[str, str]) -> Keyring | None:
 class Runtime:
     """What `install` set for this process: the settings, and the tracer that steps are opened with."""
 
-    __slots__ = ("settings", "tracer")
+    __slots__ = ("sampler_is_blind", "settings", "tracer")
 
     def __init__(self) -> None:
         self.settings = Settings()
         self.tracer: Tracer = trace.get_tracer("otel_cx")
+        self.sampler_is_blind = False
+        """The sampler is known to look at no attribute, so a step's span need not be started with any for it."""
 
 
 runtime: Final = Runtime()

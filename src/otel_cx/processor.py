@@ -36,21 +36,31 @@ class CXSpanProcessor(SpanProcessor):
                 _start_step(span, context, scope)
                 return
             above = state_of(trace.get_current_span(context))
-            if above is None or not above.holder.root.is_recording():
+            if above is None or above.holder.open_root() is None:
                 _start_local_root(span, context, above)
                 return
             if scope is not None and scope is not above.scope:
-                above = State(above.holder, innermost(context, above))
+                above = _state_in(scope, context, above)
             hang(span, above)
             stamp(span, above.stamp())
         except Exception as error:  # noqa: BLE001 - never the application's failure
             count(Reason.INTERNAL, error)
 
 
+def _state_in(scope: Scope, context: Context, above: State) -> State:
+    """Returns the state of spans directly in `scope`; the second such span finds it made, stamp and all."""
+    state = scope.state
+    if state is None or state.holder is not above.holder:
+        state = State(above.holder, innermost(context, above))
+        if state.scope is scope:
+            scope.state = state
+    return state
+
+
 def _start_step(span: Span, context: Context, scope: Scope) -> None:
     """Gives a step's own span what the step prepared for it."""
     (state, attributes), scope.prepared = cast("tuple[State | None, Attributes]", scope.prepared), None
-    if state is None or not state.holder.root.is_recording():
+    if state is None or state.holder.open_root() is None:
         state = State(_new_holder(span, context, state), scope)
         state.holder.journey, state.holder.attempt = scope.journey, scope.attempt
     hang(span, state)

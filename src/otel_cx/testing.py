@@ -123,14 +123,15 @@ def journeys() -> Iterator[Journeys]:
 def _installed(journeys: Journeys, settings: Settings | None) -> Iterator[None]:
     from opentelemetry import propagate
 
-    before = (runtime.settings, runtime.tracer, propagate.get_global_textmap())
+    before = (runtime.settings, runtime.tracer, runtime.sampler_is_blind)
+    propagator = propagate.get_global_textmap()
     _diagnostics.reset()
     install(journeys.provider, Settings(keys=TEST_KEY) if settings is None else settings)
     try:
         yield
     finally:
-        runtime.settings, runtime.tracer = before[:2]
-        propagate.set_global_textmap(before[2])
+        runtime.settings, runtime.tracer, runtime.sampler_is_blind = before
+        propagate.set_global_textmap(propagator)
 
 
 @functools.cache
