@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tempfile
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -114,6 +115,29 @@ def test_nobody_else_can_read_the_store_and_a_temporary_one_is_removed() -> None
         assert path.stat().st_mode & 0o777 == 0o700
         assert path.parent.stat().st_mode & 0o777 == 0o700
     assert not path.parent.exists()
+
+
+def test_a_path_may_hold_any_character(tmp_path: Path) -> None:
+    with Store(tmp_path / "it's \\ here; ü", LIMITS) as store:
+        store.insert_steps(table(step_row()))
+        assert count(store) == 1
+
+
+def test_rows_are_written_nowhere_but_in_the_directory_of_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Store(tmp_path / "store", LIMITS) as store:
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+        store.insert_steps(table(step_row()))
+        assert count(store) == 1
+        assert list((tmp_path / "store" / "incoming").iterdir()) == []
+
+
+def test_what_an_insert_left_behind_when_the_process_died_is_cleared_away(tmp_path: Path) -> None:
+    with Store(tmp_path / "store", LIMITS):
+        (tmp_path / "store" / "incoming" / "half.arrow").touch()
+    with Store(tmp_path / "store", LIMITS):
+        assert list((tmp_path / "store" / "incoming").iterdir()) == []
 
 
 def test_limits_reach_the_engine(tmp_path: Path) -> None:

@@ -306,8 +306,11 @@ def _refuse_dictionaries(schema: pa.Schema) -> None:
 def _claim(directory: Path) -> int:
     """Make the directory private and ours; return the descriptor that holds the lock."""
     try:
+        missing = [path for path in (directory, *directory.parents) if not path.exists()]
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         directory.chmod(0o700)
+        for path in missing:
+            segments.sync_directory(path.parent)
         fd = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise UserError(

@@ -24,6 +24,8 @@ def migrate(engine: Engine, at_us: int, keep_ns: int | None) -> None:
     for version, statements in sql.migrations().items():
         if version > current:
             _apply(engine, version, statements, at_us)
+    if current < known:
+        engine.sync()
     for table, column in _AGED.items():
         _keep(engine, table, column, keep_ns)
 
