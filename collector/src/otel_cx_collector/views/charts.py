@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 from otel_cx_collector.views import words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from otel_cx_collector.measure.figures import Episode, Factors, Series
 
 Option = dict[str, Any]
@@ -135,9 +133,9 @@ def _areas(series: Series, episodes: tuple[Episode, ...], half: int) -> Option:
     areas = [
         _area(max(e.start_s, series.start_s) * 1000 - half, e.end_s * 1000 - half, "--harm-tint", "") for e in episodes
     ]
-    for start, end in runs(series.measured, False):
-        edges = ((series.start_s + at * series.step_s) * 1000 - half for at in (start, end))
-        areas.append(_area(*edges, "--unmeasured", "unmeasured"))
+    for start, end in runs(series.measured, wanted=False):
+        left, right = ((series.start_s + at * series.step_s) * 1000 - half for at in (start, end))
+        areas.append(_area(left, right, "--unmeasured", "unmeasured"))
     return {"silent": True, "data": areas, "label": {"color": "--muted", "fontSize": 10, "position": "insideTop"}}
 
 
@@ -145,7 +143,7 @@ def _area(from_ms: int, to_ms: int, color: str, name: str) -> list[Option]:
     return [{"xAxis": from_ms, "name": name, "itemStyle": {"color": color}}, {"xAxis": to_ms}]
 
 
-def runs(flags: list[bool], wanted: bool) -> list[tuple[int, int]]:
+def runs(flags: list[bool], *, wanted: bool) -> list[tuple[int, int]]:
     """Half-open index ranges over which the flag is ``wanted``."""
     found: list[tuple[int, int]] = []
     for index, flag in enumerate(flags):
@@ -176,7 +174,7 @@ def _bars(name: str, title: str, color: str, times: list[int], values: list[int]
 
 
 def factor_rows(factors: Factors) -> list[tuple[str, str, float, float]]:
-    """The score's arithmetic, line by line: (what, how, change in minutes, minutes after). Ends at H before clipping."""
+    """The score's arithmetic by line: (what, how, change in minutes, minutes after). Ends at H before clipping."""
     total = factors.a / factors.n if factors.n else 0.0
     rows = [
         ("Harmed attempts", f"A {words.count(factors.a)} ÷ N {words.significant(factors.n)} a minute", total, total)
@@ -247,13 +245,12 @@ def _signed(change: float) -> str:
 def sparkline(values: list[float | None], width: int, height: int, top: float) -> list[str]:
     """Polylines ``x,y x,y`` of a series, one for each run without a gap; ``top`` is the value at the upper edge."""
     step = width / max(1, len(values) - 1)
-    at: Callable[[int, float], str] = lambda index, value: (
-        f"{index * step:.1f},{height - 1 - (height - 2) * min(1.0, value / top):.1f}"
-    )  # noqa: E731
-    return [
-        " ".join(at(index, values[index] or 0.0) for index in range(start, end))
-        for start, end in runs([value is not None for value in values], True)
+    points = [
+        f"{index * step:.1f},{height - 1 - (height - 2) * min(1.0, (value or 0.0) / top):.1f}"
+        for index, value in enumerate(values)
     ]
+    known = runs([value is not None for value in values], wanted=True)
+    return [" ".join(points[start:end]) for start, end in known]
 
 
 def delta(old: Option, new: Option) -> Option:

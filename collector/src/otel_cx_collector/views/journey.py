@@ -72,7 +72,7 @@ class Answer:
 
     @property
     def success(self) -> float | None:
-        """ok / (ok + failed) over all steps; None without executions."""
+        """Of all steps, ok / (ok + failed); None without executions."""
         steps = self.figures.steps.values()
         ok, failed = sum(step.ok for step in steps), sum(step.failed for step in steps)
         return ok / (ok + failed) if ok + failed else None

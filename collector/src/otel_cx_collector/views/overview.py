@@ -39,7 +39,7 @@ class Overview:
 
 
 def overview(source: Source, window: Window) -> Overview:
-    """Answers for all journeys: hurt ones by live score, then what needs a look, then the healthy. Raises Unavailable."""
+    """Answers for all journeys: the hurt by live score, what needs a look, the healthy. Raises Unavailable."""
     rows = [
         Row(journey.answer(source, name, window), journey.series(source, name, window))
         for name in source.inventory.journeys

@@ -52,7 +52,8 @@ def of_journey(found: Answer, at_s: int) -> str:
     if found.hurt:
         return f"{IN_WORDS[found.state]}: {_hurting(found, at_s)}."
     if found.state is State.RECOVERING and found.episode:
-        return f"Recovering: {customers(found.reach)} in {words.span(at_s - found.episode.start_s)}, no more in the last minute."
+        since = words.span(at_s - found.episode.start_s)
+        return f"Recovering: {customers(found.reach)} in {since}, no more in the last minute."
     if found.state is State.HEALTHY:
         return "Healthy: no customer is hurt beyond what is usual."
     return f"{IN_WORDS[found.state]}: {found.reason}."
@@ -75,7 +76,7 @@ def customers(reach: Reach) -> str:
 
 
 def where(episode: Episode) -> str:
-    """What stands out: the step most of the harm is at, a region or segment hit much harder; empty when nothing does."""
+    """What stands out: the step most harm is at, a region or segment hit much harder; empty when nothing does."""
     parts = []
     total = sum(episode.by_step.values())
     step = max(episode.by_step, key=lambda name: episode.by_step[name], default="")
@@ -103,8 +104,9 @@ def of_slices(series: Series) -> str:
         return "No execution in this range."
     active, harmed = sum(series.active), sum(series.harmed)
     gaps = series.measured.count(False)
+    lowest, last = words.percent(min(known)), words.percent(known[-1])
     return (
-        f"Success in steps of {words.span(series.step_s)}: lowest {words.percent(min(known))}, last {words.percent(known[-1])}. "
+        f"Success in steps of {words.span(series.step_s)}: lowest {lowest}, last {last}. "
         f"{words.count(harmed)} of {words.count(active)} attempts active in a step were harmed."
         + (f" {words.plural(gaps, 'step')} not measured." if gaps else "")
     )

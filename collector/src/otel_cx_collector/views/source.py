@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 from otel_cx_collector.errors import CollectorError
 
 if TYPE_CHECKING:
-    from otel_cx_collector.measure.figures import Coverage, Exemplar, Figures, Live, Series, Share
     from otel_cx_collector.inventory import Inventory, Observed
+    from otel_cx_collector.measure.figures import Coverage, Exemplar, Figures, Live, Series, Share
 
 
 class NotFound(CollectorError):  # noqa: N818 - named as the HTTP status it becomes

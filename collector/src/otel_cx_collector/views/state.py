@@ -1,4 +1,4 @@
-"""What a journey's state is called, from its live score and coverage. Not a severity: that is decided with incidents."""
+"""What a journey's state is called, from live score and coverage. Not a severity: that is decided with incidents."""
 
 from enum import StrEnum
 from typing import Final

@@ -1,4 +1,4 @@
-"""The inventory page: settings in force, how attempts are known, what is not mapped, what was refused. Not its editor."""
+"""The inventory in force: how attempts are known, what is not mapped, what was refused. Not its editor."""
 
 from __future__ import annotations
 

@@ -24,11 +24,11 @@ def percent(share: float | None) -> str:
     """``99.95 %``: more digits near 100, where they matter, and never 100 unless it is."""
     if share is None:
         return NONE
-    value = share * 100
-    digits = 0 if value in {0, 100} else 1 if 0.1 <= abs(value) < 99 else 2
-    text = f"{value:.{digits}f}"
-    if value < 0:
+    if share < 0:
         return f"−{percent(-share)}"
+    value = share * 100
+    digits = 0 if value in {0, 100} else 1 if 0.1 <= value < 99 else 2
+    text = f"{value:.{digits}f}"
     if value < 100 and float(text) >= 100:
         text = "99.99"
     if value > 0 and float(text) == 0:
@@ -48,7 +48,7 @@ def rough(share: float | None) -> str:
     value = abs(share * 100)
     digits = 0 if value >= 9.95 or value in {0, 100} else 1
     text = f"{value:.{digits}f}"
-    if 0 < value and float(text) == 0:
+    if value > 0 and float(text) == 0:
         return f"<{NBSP}0.1{NBSP}%"
     return f"{'−' if share < 0 and float(text) else ''}{text}{NBSP}%"
 

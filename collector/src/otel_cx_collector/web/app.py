@@ -1,4 +1,4 @@
-"""Routes of the pages, their error answers, /events, and the API mounted beside them. Figures and HTML come from elsewhere."""
+"""Routes: the pages and their error answers, /events, /static, and the API beside them. Not what they show."""
 
 from __future__ import annotations
 
@@ -32,9 +32,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from starlette.requests import Request
-    from starlette.types import ASGIApp
 
     from otel_cx_collector.web.settings import WebSettings
+
+OURS: Final = "The collector failed to make this page; its log has the details."
 
 LEAST_COMPRESSED: Final = 1024
 """Smaller answers do not gain by it."""
@@ -96,11 +97,9 @@ class Pages:
                 return self._document(key, self.frame(key))
             except CollectorError as error:
                 return self._trouble(kind, error)
-            except Exception:
+            except Exception:  # noqa: BLE001 - the viewer gets a page whatever happens, the log the trace
                 structlog.get_logger().exception("web.page", path=request.url.path[:200])
-                return self._trouble(
-                    kind, CollectorError("The collector failed to make this page; its log has the details.")
-                )
+                return self._trouble(kind, CollectorError(OURS))
 
         return page
 

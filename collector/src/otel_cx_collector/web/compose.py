@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from otel_cx_collector.views import charts, journey, sentences, windows
 from otel_cx_collector.views.overview import overview
@@ -60,7 +60,8 @@ def _empty(renderer: Renderer, number: int, name: str, title: str, context: dict
 def _overview(source: Source, renderer: Renderer, key: PageKey, window: Window, number: int) -> Frame:
     found = overview(source, window)
     idle = all(row.answer.state is State.IDLE for row in found.rows)
-    shared: dict[str, Any] = {"key": key, "window": window, "overview": found, "waiting": source.intake() if idle else None}
+    waiting = source.intake() if idle else None
+    shared: dict[str, Any] = {"key": key, "window": window, "overview": found, "waiting": waiting}
     shared["sentence"] = sentences.of_overview(found, window.to_s)
     parts = renderer.parts("overview", ("lead", "announce", "worst", "heading"), shared)
     for row in found.rows:
@@ -68,9 +69,10 @@ def _overview(source: Source, renderer: Renderer, key: PageKey, window: Window, 
     return Frame(number, shared["sentence"], parts, {"rows": [f"row-{row.answer.journey.name}" for row in found.rows]})
 
 
-JOURNEY_PARTS = (
-    "lead", "announce", "tiles", "why", "plan", "slices-table", "steps", "matrix", "objectives", "episodes", "exemplars",
-)  # fmt: skip
+JOURNEY_PARTS: Final = (
+    *("lead", "announce", "tiles", "plan", "slices-table", "steps"),
+    *("matrix", "episodes", "why", "objectives", "exemplars"),
+)
 
 
 def _journey(source: Source, renderer: Renderer, key: PageKey, window: Window, number: int) -> Frame:
@@ -103,7 +105,7 @@ def _inventory(source: Source, renderer: Renderer, key: PageKey, window: Window,
 
 
 def patch(old: Frame | None, new: Frame) -> dict[str, Any]:
-    """What a page that shows ``old`` must change to show ``new``: only the parts, lists and chart series that differ."""
+    """What a page that shows ``old`` must change to show ``new``: parts, lists and chart series that differ."""
     before = old or Frame(-1, "")
     changed: dict[str, Any] = {
         "parts": {name: html for name, html in new.parts.items() if before.parts.get(name) != html},

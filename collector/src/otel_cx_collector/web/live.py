@@ -48,7 +48,7 @@ Told = Frame | str
 
 
 class Live:
-    """The broadcaster. Everything runs on the server's event loop, but waiting and composing, in one thread of its own."""
+    """The broadcaster. All of it runs on the event loop, but waiting and composing, in one thread of its own."""
 
     def __init__(self, source: Source, compose: Callable[[PageKey], Frame], clients: int, heartbeat_s: float) -> None:
         self._source = source
@@ -66,7 +66,7 @@ class Live:
         self.closing = False
 
     async def run(self) -> None:
-        """Until cancelled: wait for a round, compose what is open, tell. Without a client nothing is asked of the source."""
+        """Until cancelled: wait for a round, compose what is open, tell. Without a client nothing is asked."""
         seen, since = -1, asyncio.get_running_loop().time()
         while not self.closing:
             if not self.open:
@@ -84,9 +84,7 @@ class Live:
 
     async def _update(self, key: PageKey, new_round: bool, late_s: float) -> None:
         if late_s > LATE_S:
-            self._told[key] = (
-                f"No evaluation for {late_s:.0f} s: these figures are getting old. The collector's log says why."
-            )
+            self._told[key] = f"No evaluation for {late_s:.0f} s: these figures are old. The collector's log says why."
         elif new_round or not isinstance(self._told.get(key), Frame):
             told = await self._in_thread(self._frame, key)
             if key in self.open and told != self._told.get(key):
@@ -106,7 +104,7 @@ class Live:
             return self._compose(key)
         except CollectorError as error:
             return str(error)
-        except Exception:
+        except Exception:  # noqa: BLE001 - one page that fails is told so, the others go on
             structlog.get_logger().exception("web.live.compose", page=key.path)
             return "The collector failed to make this page; its log has the details."
 
@@ -151,7 +149,7 @@ class EventStream:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream until the client is gone or the server closes."""
         if not self._live.enter(self._key):
-            said = "As many live pages as may be are open (web.live_clients); close one, or read this one without live updates.\n"
+            said = "As many live pages as may be are open (web.live_clients); close one, or read without updates.\n"
             await PlainTextResponse(said, 503, {"Retry-After": "10"})(scope, receive, send)
             return
         tasks = {asyncio.ensure_future(self._stream(send)), asyncio.ensure_future(_gone(receive))}

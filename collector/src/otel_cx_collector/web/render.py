@@ -1,4 +1,4 @@
-"""Jinja2 over ``templates/``: everything is escaped, everything undefined is a mistake. Numbers get words from views."""
+"""Jinja2 over ``templates/``: all is escaped, what is undefined is a mistake. Words for numbers come from views."""
 
 from datetime import UTC, datetime
 from pathlib import Path

@@ -12,7 +12,10 @@ from otel_cx_collector.errors import CollectorError, UserError
 from otel_cx_collector.web.app import create_app
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from otel_cx_collector.views.source import Source
+    from otel_cx_collector.web.live import Live
     from otel_cx_collector.web.settings import WebSettings
 
 START_S: Final = 20.0
@@ -38,7 +41,8 @@ class WebServer:
                 limit_concurrency=settings.connections,
                 timeout_graceful_shutdown=max(1, round(settings.grace_s)),
             ),
-            self._up,
+            up=self._up.set,
+            down=self._end_streams,
         )
         self._thread = threading.Thread(target=self._run, name="otel-cx-web", daemon=True)
         self._socket: socket.socket
@@ -65,6 +69,11 @@ class WebServer:
         finally:
             self._up.set()
 
+    def _end_streams(self) -> None:
+        live: Live | None = getattr(self._app.state, "live", None)
+        if live is not None:
+            live.close()
+
     def stop(self) -> None:
         """End live pages, let answers under way finish, stop listening."""
         self._server.should_exit = True
@@ -75,18 +84,16 @@ class WebServer:
 class _Server(uvicorn.Server):
     """uvicorn's server, telling when it is up, and closing live streams before it waits for connections to end."""
 
-    def __init__(self, config: uvicorn.Config, up: threading.Event) -> None:
+    def __init__(self, config: uvicorn.Config, up: Callable[[], None], down: Callable[[], None]) -> None:
         super().__init__(config)
-        self._up = up
+        self._up, self._down = up, down
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """As uvicorn does, then tell."""
         await super().startup(sockets)
-        self._up.set()
+        self._up()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Streams would else hold their connections until the grace is over."""
-        live = getattr(self.config.app.state, "live", None)  # type: ignore[union-attr] - create_app's Starlette
-        if live is not None:
-            live.close()
+        self._down()
         await super().shutdown(sockets)

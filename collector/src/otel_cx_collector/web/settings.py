@@ -17,7 +17,7 @@ class WebSettings:
     port: int = 8080
     """0 takes a free one; ``WebServer.start`` says which."""
     hosts: tuple[str, ...] = ()
-    """Names, beside the loopback ones, under which browsers may reach the page: no other site can bind its name to us."""
+    """Names beside the loopback ones under which browsers reach the page: no other site can bind its name to us."""
     live_clients: int = 64
     """Pages that may listen to /events at once; the next is told to come back."""
     connections: int = 256
@@ -40,13 +40,14 @@ class WebSettings:
                 raise UserError(f"web.{name} is {getattr(self, name)}; use a number above 0")
         if self.live_clients >= self.connections:
             raise UserError(
-                f"web.live_clients is {self.live_clients} and web.connections {self.connections}: live pages could take every"
-                " connection; make live_clients the smaller"
+                f"web.live_clients is {self.live_clients} and web.connections {self.connections}: live pages could take"
+                " every connection; make live_clients the smaller"
             )
         for name in self.hosts:
             if not name or any(mark in name for mark in "/:*?# "):
                 raise UserError(
-                    f"web.hosts lists {name!r}, which is not a host name; write it like cx.example.org, without scheme or port"
+                    f"web.hosts lists {name!r}, which is not a host name; write it like cx.example.org,"
+                    " without scheme or port"
                 )
 
     @property

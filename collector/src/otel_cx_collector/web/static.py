@@ -24,7 +24,8 @@ class Static:
             self.names: dict[str, str] = json.loads((folder / "manifest.json").read_text())
         except FileNotFoundError as missing:
             raise UserError(
-                f"the page's files are not in {folder}; build them with `python collector/hatch_build.py`, or install a released wheel"
+                f"the page's files are not in {folder}; build them with `python collector/hatch_build.py`,"
+                " or install a released wheel"
             ) from missing
         self._files = {
             file.name: file.read_bytes() for file in folder.iterdir() if file.suffix in {*TYPES, ".br", ".gz"}
