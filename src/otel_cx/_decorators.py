@@ -10,7 +10,6 @@ import functools
 import inspect
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
-import wrapt
 from opentelemetry import context as otel_context
 
 from otel_cx._context import leave
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from contextvars import Token
 
     from opentelemetry.context import Context
+    from wrapt import FunctionWrapper
 
     from otel_cx._context import Scope
     from otel_cx._opening import Opener
@@ -41,15 +41,21 @@ def wrap(function: Callable[..., Any], opener: Opener) -> Callable[..., Any]:
     ) -> Any:
         return run(opener.for_call(arguments, keywords), wrapped, arguments, keywords)
 
-    return _Wrapped(function, wrapper)
+    return _wrapper_class()(function, wrapper)
 
 
-class _Wrapped(wrapt.FunctionWrapper[..., Any]):
-    """A function wrapper that pickles as the function does, by its name."""
+@functools.cache
+def _wrapper_class() -> type[FunctionWrapper[..., Any]]:
+    # Imported at the first decoration: wrapt brings asyncio and importlib.metadata, which not every process needs.
+    import wrapt
 
-    def __reduce_ex__(self, protocol: SupportsIndex) -> str:
-        """Names the global that this wrapper replaced."""
-        return str(self.__qualname__)
+    class Wrapped(wrapt.FunctionWrapper[..., Any]):
+        """A function wrapper that pickles as the function does, by its name."""
+
+        def __reduce_ex__(self, protocol: SupportsIndex) -> str:
+            return str(self.__qualname__)
+
+    return Wrapped
 
 
 def _innermost_function(function: Any) -> Any:

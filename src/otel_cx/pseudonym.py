@@ -3,8 +3,6 @@
 A pseudonym stays personal data for whoever holds the key; the key therefore stays in the SDK (or the collector) alone.
 """
 
-import base64
-import hmac
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -61,6 +59,8 @@ class Keyring:
 
     def verify(self, members: Mapping[str, str], signature: str) -> bool:
         """Tells whether `signature` was made over exactly these `members` by one of the keys; in constant time."""
+        import hmac
+
         key_id = signature.partition(".")[0]
         secret = self.secrets.get(key_id)
         return secret is not None and hmac.compare_digest(
@@ -82,11 +82,16 @@ def _check(key_id: str, colon: str, secret: bytes) -> None:
 
 
 def _digest(secret: bytes, text: str) -> str:
+    import base64  # here, as hmac: OpenSSL is 4 ms of import that a process without a key does not need
+    import hmac
+
     digest = hmac.digest(secret, text.encode("utf-8", "surrogatepass"), "sha256")
     return base64.urlsafe_b64encode(digest)[:_CHARACTERS].decode("ascii")
 
 
 def _signature(key_id: str, secret: bytes, members: Mapping[str, str]) -> str:
+    import hmac
+
     # A key derived from the secret, so that no pseudonym is ever the signature of something.
     derived = hmac.digest(secret, b"otelcx.sig", "sha256")
     canonical = ",".join(f"{name}={members[name]}" for name in sorted(members))
