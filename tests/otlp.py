@@ -3,7 +3,8 @@
 import http.client
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -196,6 +197,14 @@ def unary(opened: grpc.Channel, signal: Signal = Signal.TRACES) -> "grpc.UnaryUn
 def streaming(opened: grpc.Channel) -> "grpc.StreamUnaryMultiCallable[bytes, bytes]":
     """The Export method of traces, for a client that does not keep to one message."""
     return opened.stream_unary(METHODS[Signal.TRACES])
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for ``condition``."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 def rich_status(error: grpc.RpcError) -> Status:

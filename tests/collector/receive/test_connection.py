@@ -8,9 +8,8 @@ from contextlib import suppress
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from otlp import JSON, FakeSink, ServedHttp, head, http_server, post, read_all, replies, talk
+from otlp import JSON, FakeSink, ServedHttp, head, http_server, post, read_all, replies, talk, until
 
-from otel_cx_collector.decode import BadRequest
 from otel_cx_collector.receive import Answer, ReceiveLimits
 from otel_cx_collector.receive.counts import Reason, Transport
 
@@ -195,11 +194,15 @@ def test_a_client_that_goes_away_gives_its_bytes_back_and_is_counted(server: Ser
     assert sink.taken == []
 
 
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + ROOM_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+def test_a_defect_of_ours_in_the_middle_of_a_request_is_503_and_not_the_clients_fault(
+    server: ServedHttp, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delattr(server.receiver._server.router, "_limits")
+
+    (answer,) = talk(server.port, request(b"body"))
+
+    assert (answer.status, answer.headers["retry-after"] in {"1", "2", "3"}) == (503, True)
+    assert "defect" in caplog.text
 
 
 # Limits
@@ -251,7 +254,7 @@ def test_connections_over_the_limit_are_refused_retryably_and_far_over_it_closed
             assert (refused.status, refused.headers["retry-after"] in {"1", "2", "3"}) == (503, True)
             second.sendall(request(b"body"))
             assert replies(second.recv(4 * KIB))[0].status == 200
-        assert served.receiver.counts.refused() == {(Transport.HTTP, Reason.TOO_MANY_CONNECTIONS): 1}
+        assert served.receiver.counts.refused() == {(Transport.HTTP, Reason.TOO_MANY_CONNECTIONS): 2}
 
 
 def test_bytes_over_the_limit_in_flight_are_refused_retryably_and_those_within_are_not(sink: FakeSink) -> None:
@@ -269,23 +272,30 @@ def test_bytes_over_the_limit_in_flight_are_refused_retryably_and_those_within_a
         assert post(served.port, bytes(MIB)).status == 200
 
 
-def test_a_client_that_never_reads_its_answers_is_not_read_either(sink: FakeSink) -> None:
-    sink.script = {b"body": BadRequest("x" * 900)}
-    with http_server(sink) as served, connect(served.port) as wire:
-        wire.settimeout(0.5)
-        wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * KIB)
+def test_a_client_that_never_reads_its_answers_is_not_read_either(server: ServedHttp) -> None:
+    counts, ahead = server.receiver.counts, 60_000
 
-        assert sends_until_stuck(wire, request(b"body") * 100) < 64 * MIB
+    def answered() -> int:
+        return sum(total.requests for total in counts.totals().values())
 
-        assert post(served.port, b"after").status == 200
+    with connect(server.port) as wire:
+        wire.settimeout(1)
+        with suppress(TimeoutError):
+            wire.sendall(head("GET / HTTP/1.1") * ahead)
+        settled(answered)
+        (connection,) = server.receiver._server._connections
+
+        assert answered() < ahead
+        assert connection._transport.get_write_buffer_size() < 4 * MIB
+        assert post(server.port, b"after").status == 200
 
 
-def sends_until_stuck(wire: socket.socket, block: bytes) -> int:
-    sent = 0
-    with suppress(TimeoutError):
-        while sent < 64 * MIB:
-            sent += wire.send(block)
-    return sent
+def settled(value: Callable[[], int]) -> None:
+    """Wait until ``value`` no longer changes."""
+    last = -1
+    while (now := value()) != last:
+        last = now
+        time.sleep(0.3)
 
 
 # Laws

@@ -48,9 +48,9 @@ def serve(sink: FakeSink, wire: bytes, compression: Compression = Compression.ID
         (BadRequest("byte 3"), Reason.UNDECODABLE),
         (TooLarge("20,001 spans"), Reason.TOO_LARGE),
         (Unavailable("disk full", 3), Reason.SINK_UNAVAILABLE),
-        (ValueError("a defect"), Reason.SINK_FAILED),
-        (MemoryError(), Reason.SINK_FAILED),
-        (RecursionError(), Reason.SINK_FAILED),
+        (ValueError("a defect"), Reason.FAILED),
+        (MemoryError(), Reason.FAILED),
+        (RecursionError(), Reason.FAILED),
     ],
 )
 def test_what_the_sink_raises_becomes_a_refusal_and_its_bytes_come_back(error: Exception, reason: Reason) -> None:

@@ -24,6 +24,7 @@ from otlp import (
     rich_status,
     streaming,
     unary,
+    until,
 )
 
 from otel_cx_collector.decode import BadRequest, TooLarge
@@ -118,7 +119,16 @@ def test_a_message_of_the_wire_limit_passes_and_one_byte_more_does_not(server: S
 
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert len(sink.taken) == 1
-    assert server.receiver.counts.abandonments() == {Transport.GRPC: 1}
+
+
+def test_messages_grpcio_refuses_are_counted_as_abandoned_and_never_as_missing(server: ServedGrpc) -> None:
+    for _ in range(20):
+        with pytest.raises(grpc.RpcError):
+            call(server.port, bytes(4 * MIB))
+
+    counts = server.receiver.counts
+    until(lambda: counts.abandonments() == {Transport.GRPC: 20})
+    assert counts.refused() == {}
 
 
 @pytest.mark.parametrize("compression", [grpc.Compression.Gzip, grpc.Compression.Deflate])
@@ -256,16 +266,38 @@ def test_a_client_that_gives_up_while_it_waits_is_counted_and_costs_nobody_else(
         export = unary(opened)
         running = export.future(b"running", timeout=PATIENCE_S)
         assert sink.entered.acquire(timeout=PATIENCE_S)
-        with pytest.raises(grpc.RpcError) as caught:
-            export(b"impatient", timeout=0.2)
+        impatient = export.future(b"impatient", timeout=PATIENCE_S)
+        until(lambda: served.receiver._service._calls == 2)
+        impatient.cancel()
         sink.gate.set()
         assert running.result() == b""
         assert export(b"after", timeout=PATIENCE_S) == b""
         assert served.receiver._in_flight.used_bytes == 0
 
-    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert [taken.body for taken in sink.taken] == [b"running", b"after"]
-    assert served.receiver.counts.abandonments() == {Transport.GRPC: 1}
+    assert impatient.cancelled()
+    assert [taken.body for taken in sink.taken if taken.body != b"impatient"] == [b"running", b"after"]
+
+
+def test_calls_one_after_another_never_meet_the_limit_of_calls(sink: FakeSink) -> None:
+    with grpc_server(sink, ReceiveLimits(workers=1, calls=1)) as served, channel(served.port) as opened:
+        for number in range(5):
+            assert unary(opened)(b"%d" % number, timeout=PATIENCE_S) == b""
+            until(lambda: served.receiver._service._calls == 0)
+
+
+def test_a_client_that_goes_away_before_its_message_is_counted(sink: FakeSink) -> None:
+    never = threading.Event()
+
+    def nothing() -> Iterator[bytes]:
+        never.wait(PATIENCE_S)
+        yield b""
+
+    with grpc_server(sink) as served, channel(served.port) as opened:
+        call_begun = streaming(opened).future(nothing(), timeout=PATIENCE_S)
+        until(lambda: len(served.receiver._stalls._waiting) == 1)
+        call_begun.cancel()
+        never.set()
+        until(lambda: served.receiver.counts.abandonments() == {Transport.GRPC: 1})
 
 
 # Bearer tokens

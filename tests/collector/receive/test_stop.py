@@ -3,13 +3,12 @@
 import http.client
 import socket
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 
 import grpc
 import pytest
-from otlp import PATIENCE_S, FakeSink, call, channel, head, post, read_all, replies, unary
+from otlp import PATIENCE_S, FakeSink, call, channel, head, post, read_all, replies, unary, until
 
 from otel_cx_collector.receive import GrpcReceiver, HttpReceiver
 
@@ -24,13 +23,6 @@ def in_background(work: Callable[[], None]) -> threading.Thread:
 
 def connect(port: int) -> socket.socket:
     return socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def is_refused(port: int) -> bool:

@@ -56,7 +56,7 @@ STATUSES: Final[dict[Reason, Statuses]] = {
     Reason.UNDECODABLE: Statuses(Code.INVALID_ARGUMENT, 400),
     Reason.TOO_LARGE: Statuses(Code.RESOURCE_EXHAUSTED, 413),
     Reason.SINK_UNAVAILABLE: Statuses(Code.UNAVAILABLE, 503),
-    Reason.SINK_FAILED: Statuses(Code.UNAVAILABLE, 503),
+    Reason.FAILED: Statuses(Code.UNAVAILABLE, 503),
     Reason.IN_FLIGHT_FULL: Statuses(Code.UNAVAILABLE, 503),
     Reason.TOO_MANY_CALLS: Statuses(Code.UNAVAILABLE, 503),
     Reason.TOO_MANY_CONNECTIONS: Statuses(Code.UNAVAILABLE, 503),

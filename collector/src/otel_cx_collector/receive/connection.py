@@ -117,6 +117,7 @@ class Connection(asyncio.Protocol):
         self._surplus = over > 0
         self._enter(Phase.IDLE, self._limits.keep_alive_s)
         if over > self._limits.surplus_connections:
+            self._host.desk.count(self._unknown(), self._too_many())
             transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the reason changes nothing
@@ -132,6 +133,8 @@ class Connection(asyncio.Protocol):
         self._silent_bytes += len(data)
         try:
             self._feed(data)
+        except httptools.HttpParserCallbackError as error:
+            self._break_off(self._host.desk.failed(error))
         except httptools.HttpParserError as error:
             message = f"not HTTP/1.1 ({error}); send OTLP/HTTP here, OTLP/gRPC goes to a port of its own"
             self._break_off(Refused(Reason.BAD_HTTP, message))
@@ -282,9 +285,12 @@ class Connection(asyncio.Protocol):
     def _refusal(self) -> Refused | None:
         """What the connection itself has against a request."""
         if self._surplus:
-            limit = self._limits.connections
-            return unavailable(Reason.TOO_MANY_CONNECTIONS, f"over {limit} connections (connections); send again")
+            return self._too_many()
         return self._head_too_large() if self._head_bytes > self._limits.head_bytes else None
+
+    def _too_many(self) -> Refused:
+        limit = self._limits.connections
+        return unavailable(Reason.TOO_MANY_CONNECTIONS, f"over {limit} connections (connections); send again")
 
     def _head_too_large(self) -> Refused:
         limit = self._limits.head_bytes
@@ -301,15 +307,17 @@ class Connection(asyncio.Protocol):
         """Answer what is being received with ``refused``, after what waits before it, and hear no more."""
         if self._phase is Phase.LINGER:
             return
-        exchange = self._current or Exchange(
-            Request(*_NOWHERE.route, self._host.in_flight.hold()), _NOWHERE, refused, keep_alive=False
-        )
+        exchange = self._current or Exchange(self._unknown(), _NOWHERE, refused, keep_alive=False)
         exchange.refuse(refused)
         exchange.keep_alive = False
         self._current = None
         self._enter(Phase.LINGER, self._limits.linger_s)
         self._waiting.append(exchange)
         self._advance()
+
+    def _unknown(self) -> Request:
+        """A request of which nothing is known yet."""
+        return Request(*_NOWHERE.route, self._host.in_flight.hold())
 
     # Answering
 

@@ -21,7 +21,7 @@ class Reason(StrEnum):
     UNDECODABLE = "undecodable"
     TOO_LARGE = "too_large"
     SINK_UNAVAILABLE = "sink_unavailable"
-    SINK_FAILED = "sink_failed"
+    FAILED = "failed"
     IN_FLIGHT_FULL = "in_flight_full"
     TOO_MANY_CALLS = "too_many_calls"
     TOO_MANY_CONNECTIONS = "too_many_connections"

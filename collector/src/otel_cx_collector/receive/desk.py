@@ -63,11 +63,15 @@ class Desk:
         except Unavailable as error:
             return unavailable(Reason.SINK_UNAVAILABLE, str(error), error.retry_after_s)
         except Exception as error:  # noqa: BLE001 - a defect of ours must not cost the client its data
-            self._report(error)
-            return unavailable(Reason.SINK_FAILED, "the collector failed on this request; its log says how. Send again")
+            return self.failed(error)
         finally:
             request.wire = b""
             request.hold.release()
+
+    def failed(self, error: Exception) -> Refused:
+        """What to answer after a defect of ours: the Go Collector too has its clients come back after one."""
+        self._report(error)
+        return unavailable(Reason.FAILED, "the collector failed on this request; its log says how. Send again")
 
     def count(self, request: Request, outcome: Answer | Refused) -> None:
         """One request was answered ``outcome``."""

@@ -13,7 +13,11 @@ MIB: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiveLimits:
-    """Limits of the receivers. Every one is counted when it is hit."""
+    """Limits of the receivers.
+
+    Every one is counted when it is hit, but for those that grpcio keeps: of streams, pings and metadata it tells
+    nothing, and a message over ``wire_bytes`` counts as abandoned.
+    """
 
     wire_bytes: int = 20 * MIB
     """One request body as it travels: the default OTLP 1.11 recommends. Over it: 413, RESOURCE_EXHAUSTED."""
