@@ -14,6 +14,8 @@ import grpc
 import orjson
 import pytest
 from google.protobuf.json_format import MessageToDict
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
@@ -294,6 +296,33 @@ def test_a_step_with_too_many_attributes_is_rejected_and_its_neighbours_kept(way
     outcome = way.request(request(step(), crowded, step()))
 
     assert (outcome.kind, outcome.rejected, len(sink.rows) - before) == (OK, 1, 2)
+
+
+# Law
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> bytes:
+    """A good request in either encoding with a few bytes overwritten, removed or added."""
+    body = bytearray(draw(st.sampled_from([good().SerializeToString(), as_json(good())])))
+    for _ in range(draw(st.integers(1, 4))):
+        at = draw(st.integers(0, len(body)))
+        body[at : at + draw(st.integers(0, 3))] = draw(st.binary(max_size=3))
+    return bytes(body)
+
+
+@given(
+    body=st.one_of(st.binary(), damaged()),
+    name=st.sampled_from(["gRPC", "HTTP protobuf", "HTTP JSON"]),
+    coding=st.sampled_from(["", "gzip"]),
+)
+@settings(max_examples=300, deadline=None)
+def test_arbitrary_and_damaged_bodies_are_taken_or_the_clients_fault(
+    ports: tuple[int, int], body: bytes, name: str, coding: str
+) -> None:
+    wire = gzip.compress(body) if coding else body
+
+    assert Way(name, *ports).send(wire, coding).kind in {OK, BAD}
 
 
 # What it costs, in a process of its own. The dearest come last: freed memory that the process keeps hides what is
