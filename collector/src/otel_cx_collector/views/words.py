@@ -129,6 +129,6 @@ def data_size(value: float) -> str:
     """Bytes in binary units: ``1.5 GiB``."""
     for unit in ("B", "KiB", "MiB"):
         if value < 1023.5:
-            return f"{value:.3g}{NBSP}{unit}"
+            return f"{significant(value)}{NBSP}{unit}"
         value /= 1024
-    return f"{value:.3g}{NBSP}GiB"
+    return f"{significant(value)}{NBSP}GiB"

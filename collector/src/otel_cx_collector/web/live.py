@@ -28,6 +28,8 @@ WAIT_S: Final = 1.0
 LATE_S: Final = 60.0
 """Without a round for so long, pages say that their figures are old (measures.md 1.4)."""
 
+OLD: Final = "No evaluation for over a minute: these figures are old. The collector's log says why."
+
 RETRY_MS: Final = 3000
 """When a browser that lost the connection comes back."""
 
@@ -67,24 +69,27 @@ class Live:
 
     async def run(self) -> None:
         """Until cancelled: wait for a round, compose what is open, tell. Without a client nothing is asked."""
-        seen, since = -1, asyncio.get_running_loop().time()
+        time = asyncio.get_running_loop().time
+        seen, since = -1, time()
         while not self.closing:
             if not self.open:
                 await self.news.wait()
-                since = asyncio.get_running_loop().time()
+                since = time()
                 continue
+            asked = time()
             now = await self._in_thread(self._wait, seen)
             if now != seen:
-                since = asyncio.get_running_loop().time()
-            late_s = asyncio.get_running_loop().time() - since
+                since = time()
+            else:
+                await asyncio.sleep(asked + WAIT_S - time())  # a source that is stopping does not wait
             for key in list(self.open):
-                await self._update(key, now != seen, late_s)
+                await self._update(key, new_round=now != seen, late=time() - since > LATE_S)
             seen = now
             self.tell()
 
-    async def _update(self, key: PageKey, new_round: bool, late_s: float) -> None:
-        if late_s > LATE_S:
-            self._told[key] = f"No evaluation for {late_s:.0f} s: these figures are old. The collector's log says why."
+    async def _update(self, key: PageKey, *, new_round: bool, late: bool) -> None:
+        if late:
+            self._told[key] = OLD
         elif new_round or not isinstance(self._told.get(key), Frame):
             told = await self._in_thread(self._frame, key)
             if key in self.open and told != self._told.get(key):
@@ -96,8 +101,9 @@ class Live:
     def _wait(self, seen: int) -> int:
         try:
             return self._source.wait_round(seen, WAIT_S)
-        except CollectorError:
-            return self._source.round()
+        except Exception:  # noqa: BLE001 - without this task no page would be live again
+            structlog.get_logger().exception("web.live.wait")
+            return seen
 
     def _frame(self, key: PageKey) -> Told:
         try:
