@@ -1,18 +1,25 @@
 """Servers of the fake source on free ports, and a browser where there is one."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
-from browsing import Browser, why_not
+from browsing import Browser, Serve, why_not
 from fakes_source import FakeSource
-from otel_cx_collector.web import WebServer, WebSettings
 
-Serve = Callable[..., str]
+from otel_cx_collector.web import WebServer, WebSettings
 
 
 @pytest.fixture
 def source() -> FakeSource:
     return FakeSource()
+
+
+@pytest.fixture(scope="session")
+def url() -> Iterator[str]:
+    """Address of one server whose source nobody changes: for tests that only read."""
+    server = WebServer(FakeSource(), WebSettings(port=0))
+    yield f"http://localhost:{server.start()}"
+    server.stop()
 
 
 @pytest.fixture
@@ -33,7 +40,7 @@ def serve(source: FakeSource) -> Iterator[Serve]:
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
-    """One Chromium for all tests; tests that need it are skipped, with the reason in the summary, where it is missing."""
+    """One Chromium for all tests; where it is missing they are skipped, with the reason in the summary."""
     missing = why_not()
     if missing:
         pytest.skip(missing)

@@ -52,7 +52,20 @@ def create_api(source: Source) -> FastAPI:
     _journeys(api, source)
     _collector(api, source)
     _problems(api)
+    _describe_problems(api)
     return api
+
+
+def _describe_problems(api: FastAPI) -> None:
+    """FastAPI describes models of ``application/json`` alone."""
+    describe = api.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = describe()
+        document["components"]["schemas"]["Problem"] = models.Problem.model_json_schema()
+        return document
+
+    api.openapi = openapi  # type: ignore[method-assign] # the documented way to extend the document
 
 
 def _get(api: FastAPI, path: str, model: Any, **more: Any) -> Callable[[Any], Any]:
@@ -107,7 +120,7 @@ def _collector(api: FastAPI, source: Source) -> None:
 
 def inventory_in_force(inventory: Inventory) -> dict[str, Any]:
     """The inventory with its defaults, durations in nanoseconds; without ``notify``, whose addresses may be secret."""
-    plain: dict[str, Any] = to_jsonable_python(inventory)
+    plain: dict[str, Any] = to_jsonable_python(inventory, by_alias=False)
     return {key: value for key, value in plain.items() if key != "notify"}
 
 

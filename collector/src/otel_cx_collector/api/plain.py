@@ -3,7 +3,7 @@
 from typing import Any
 
 import orjson
-from starlette.responses import Response
+from starlette.responses import JSONResponse
 
 PROBLEM = "application/problem+json"
 
@@ -25,10 +25,8 @@ def to_json(value: Any) -> bytes:
     return orjson.dumps(rounded(value), option=orjson.OPT_SORT_KEYS)
 
 
-class Json(Response):
+class Json(JSONResponse):
     """An answer of the API."""
-
-    media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
         """Canonical bytes of ``content``."""

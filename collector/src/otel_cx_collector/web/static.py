@@ -1,6 +1,7 @@
 """The built files of the page: hashed names, kept by browsers for good, sent as they were compressed at build time."""
 
 import json
+import re
 from pathlib import Path
 from typing import Final
 
@@ -47,12 +48,16 @@ class Static:
         if kind is None or name not in self._files:
             return PlainTextResponse("There is no such file; reload the page.\n", 404)
         headers = {"Cache-Control": FOREVER, "Vary": "Accept-Encoding"}
-        accepted = {
-            part.partition(";")[0].strip() for part in Headers(scope=scope).get("accept-encoding", "").split(",")
-        }
+        accepted = accepted_encodings(Headers(scope=scope).get("accept-encoding", ""))
         for encoding, suffix in ENCODINGS:
             if encoding in accepted and name + suffix in self._files:
                 return Response(
                     self._files[name + suffix], headers=headers | {"Content-Encoding": encoding}, media_type=kind
                 )
         return Response(self._files[name], headers=headers, media_type=kind)
+
+
+def accepted_encodings(header: str) -> frozenset[str]:
+    """Codings of Accept-Encoding that are not refused with ``q=0`` (RFC 9110, 12.5.3)."""
+    parts = (part.replace(" ", "").lower().partition(";") for part in header.split(","))
+    return frozenset(coding for coding, _, quality in parts if not re.fullmatch(r"q=0(\.0*)?", quality))
