@@ -82,7 +82,7 @@ class Browser:
         self.driver.get(url)
 
     def run(self, script: str, *arguments: Any) -> Any:
-        return self.driver.execute_script(script, *arguments)  # type: ignore[no-untyped-call] # selenium
+        return self.driver.execute_script(script, *arguments)
 
     def until(self, script: str, *arguments: Any, patience_s: float = 15.0) -> Any:
         """Wait for a script to answer something true."""
@@ -117,7 +117,7 @@ class Browser:
     def findings(self) -> list[str]:
         """What axe-core calls serious or critical: rule and element."""
         self.run(AXE.read_text())
-        results = self.driver.execute_async_script(  # type: ignore[no-untyped-call] # selenium
+        results = self.driver.execute_async_script(
             "const done = arguments[0]; axe.run().then((found) => done(JSON.stringify(found.violations)))"
         )
         return [

@@ -137,7 +137,11 @@ class FakeSource:
     idle: str = "support"
     rounds: int = 1
     threads: set[str] = field(default_factory=set)
-    """Names of the threads that asked."""
+    """Names of the threads that waited for a round."""
+    waits: list[int] = field(default_factory=list)
+    """After which round, each time."""
+    stopped: bool = False
+    """Waiting returns at once, as it does when control is stopping."""
     _turned: threading.Condition = field(default_factory=threading.Condition)
 
     def turn(self, change: Callable[["FakeSource"], None] | None = None, seconds: int = 10) -> None:
@@ -160,8 +164,9 @@ class FakeSource:
 
     def wait_round(self, after: int, timeout_s: float) -> int:
         self.threads.add(threading.current_thread().name)
+        self.waits.append(after)
         with self._turned:
-            self._turned.wait_for(lambda: self.rounds > after, timeout_s)
+            self._turned.wait_for(lambda: self.rounds > after or self.stopped, timeout_s)
             return self.rounds
 
     def _ask(self) -> None:
