@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from recordings import Step, minute, write
 
 from otel_cx_collector import inventory, replay
 from otel_cx_collector.measure import impact
+from otel_cx_collector.measure.figures import Factors
 
 CLEAN = 60
 """Minutes of ordinary traffic before the harm, 100 attempts each."""
@@ -17,18 +19,20 @@ def ordinary(start: int = 0, count: int = CLEAN, **how: str) -> list[Step]:
     return [step for number in range(start, start + count) for step in minute(number, 100, 100, "ok", **how)]
 
 
-def journey_of(tmp_path: Path, name: str, settings: str, steps: Iterable[Step]) -> dict:
+def journey_of(tmp_path: Path, name: str, settings: str, steps: Iterable[Step]) -> dict[str, Any]:
     recording = write(tmp_path / "recording.jsonl", steps)
-    report = replay.run([str(recording)], inventory.parse(f"journeys: {{{name}: {{{settings}}}}}"))
-    return report["journeys"][name]
+    report: dict[str, Any] = replay.run([str(recording)], inventory.parse(f"journeys: {{{name}: {{{settings}}}}}"))
+    found: dict[str, Any] = report["journeys"][name]
+    return found
 
 
-def only_episode(journey: dict) -> dict:
+def only_episode(journey: dict[str, Any]) -> dict[str, Any]:
+    episode: dict[str, Any]
     (episode,) = journey["episodes"]
     return episode
 
 
-def factors(episode: dict) -> impact.Factors:
+def factors(episode: dict[str, Any]) -> Factors:
     return impact.parse_vector(episode["vector"])
 
 
@@ -55,7 +59,9 @@ def test_a_login_failing_for_eight_percent_over_25_minutes_is_1_44_minutes_and_2
     failing = [
         Step(**(vars(step) | login)) for m in range(CLEAN, CLEAN + 25) for step in minute(m, 100, 8, outcome="failed")
     ]
-    episode = only_episode(journey_of(tmp_path, "login", settings, [*ordinary(**login), *failing]))
+    episode = only_episode(
+        journey_of(tmp_path, "login", settings, [*ordinary(journey="login", step="password"), *failing])
+    )
     assert episode["vector"] == "CXI:1.0/J:login/C:0.9/G:0.8/V:1/M:1/A:200/N:100/X:0/B:0/H50:5"
     assert episode["harm_minutes"] == pytest.approx(1.44)
     assert round(episode["score"], 1) == 22.4

@@ -20,9 +20,9 @@ from otel_cx_collector.control import Control
 from otel_cx_collector.decode import DecodeLimits, logs, metrics
 from otel_cx_collector.errors import Unavailable
 from otel_cx_collector.events import NS, Refusal, to_batch
+from otel_cx_collector.health import Health
 from otel_cx_collector.inventory import Inventory
 from otel_cx_collector.log import Log
-from otel_cx_collector.health import Health
 from otel_cx_collector.receive import (
     Answer,
     Counts,

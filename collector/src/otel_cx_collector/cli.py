@@ -24,7 +24,7 @@ from otel_cx_collector.errors import CollectorError, UserError
 from otel_cx_collector.inventory import Inventory
 from otel_cx_collector.measure.report import dump
 from otel_cx_collector.report_text import as_text
-from otel_cx_collector.traffic import Observed, Traffic, unmapped
+from otel_cx_collector.traffic import Observed, Traffic
 from otel_cx_collector.version import VERSION
 
 INVENTORY: Final = Path("cx.yaml")

@@ -138,7 +138,7 @@ class Control:
         while not self._stop.is_set():
             try:
                 self.judge()
-            except Exception as error:  # noqa: BLE001 - a failed round is said aloud and tried again, never the end
+            except Exception as error:
                 self._error = str(error) or type(error).__name__
                 log.exception("round.failed")
             due = (self._watermark_s + SLICE_S + self._settle_s) * NS

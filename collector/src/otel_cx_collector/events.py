@@ -1,7 +1,7 @@
 """The words every later file speaks: a step execution, its outcome, and why a span was refused. Not behaviour."""
 
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 
@@ -134,10 +134,10 @@ STEP_SCHEMA: Final = pa.schema(
 
 def to_batch(rows: list[StepRow]) -> pa.RecordBatch:
     """Columns of ``rows``: what the log holds and the store is sent."""
-    columns = list(zip(*rows, strict=True)) if rows else [()] * len(STEP_SCHEMA)
+    columns: list[Any] = list(zip(*rows, strict=True)) if rows else [()] * len(STEP_SCHEMA)
     maps = (STEP_SCHEMA.get_field_index("own"), STEP_SCHEMA.get_field_index("flags"))
     for at in maps:
-        columns[at] = tuple(list(value.items()) for value in columns[at])
+        columns[at] = [list(value.items()) for value in columns[at]]
     return pa.RecordBatch.from_arrays(
         [pa.array(column, field.type) for column, field in zip(columns, STEP_SCHEMA, strict=True)], schema=STEP_SCHEMA
     )

@@ -17,6 +17,7 @@ from examples.hosting.everyday import ATTEMPTS_A_MINUTE
 from examples.hosting.people import Customer
 from examples.hosting.services.panel import visitors
 from examples.hosting.settings import Settings
+from examples.hosting.traffic import diary
 from examples.hosting.traffic.browser import Browser, LeftError, headers
 from examples.hosting.traffic.visits import VISITS, Visit
 
@@ -30,6 +31,7 @@ class Crowd:
     def __init__(self, mine: Settings, client: AsyncClient) -> None:
         self._mine = mine
         self._client = client
+        self._diary = diary.from_environment()
         self._random = Random(mine.seed)
         self._newcomers = people.CUSTOMERS + self._random.randrange(10**9)
         self._visits: set[asyncio.Task[None]] = set()
@@ -58,7 +60,7 @@ class Crowd:
         attempt = f"{random.getrandbits(64):016x}"
         browser = Browser(self._client, headers(who, attempt, cookie(journey, who, random)), temper.patience_s)
         with contextlib.suppress(LeftError):
-            await VISITS[journey](Visit(journey, who, browser, temper, self._mine))
+            await VISITS[journey](Visit(journey, who, browser, temper, self._mine, self._diary))
 
     def _newcomer(self) -> Customer:
         self._newcomers += 1

@@ -11,6 +11,10 @@ from examples.hosting.behaviour import Temper
 from examples.hosting.people import Customer
 from examples.hosting.settings import Settings
 from examples.hosting.traffic.browser import Browser, LeftError
+from examples.hosting.traffic.diary import Diary
+
+WATCHING_S: Final = 6.0
+"""How much longer than for a page people wait for a deployment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,16 +26,22 @@ class Visit:
     browser: Browser
     temper: Temper
     at: Settings
+    diary: Diary
 
     async def step(self, step: str, url: str, form: object = None, *, method: str = "POST") -> Response:
         """Take a step, again if it fails and they are of that kind; raises LeftError when this was their last."""
         tries = 1
-        while (answer := await self.browser.send(method, url, form)).is_server_error and self.temper.tries_again(tries):
+        while (answer := await self._ask(step, method, url, form)).is_server_error and self.temper.tries_again(tries):
             tries += 1
             await asyncio.sleep(self.temper.think_s())
         if answer.is_error or not self.temper.goes_on(self.journey, step):
             raise LeftError(f"{self.journey}/{step}: {answer.status_code}")
         await asyncio.sleep(self.temper.think_s())
+        return answer
+
+    async def _ask(self, step: str, method: str, url: str, form: object) -> Response:
+        answer = await self.browser.send(method, url, form)
+        self.diary.note(self.journey, step, self.who.id, answer.status_code)
         return answer
 
 
@@ -65,7 +75,7 @@ async def deployment(visit: Visit) -> None:
     deployments = f"{visit.at.panel}/deployments"
     answer = await visit.step("submit", deployments)
     progress = f"{deployments}/{answer.json()['deployment']}/progress"
-    await visit.browser.send("GET", progress, patience_s=visit.browser.patience_s + 15)
+    await visit.browser.send("GET", progress, patience_s=visit.browser.patience_s + WATCHING_S)
 
 
 async def support(visit: Visit) -> None:

@@ -1,0 +1,167 @@
+"""The main job with real processes and a real browser: break the example platform, see who is hurt, mend it.
+
+What the collector says is held against the diaries of the people on the platform, who know what they met.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browsing import Browser, why_not
+
+from otel_cx_collector.measure import impact
+
+ROOT = Path(__file__).parents[2]
+START_S = 120
+SEEN_WITHIN_S = 90
+"""The promise: from the first failure to the page."""
+OVER_WITHIN_S = 240
+
+
+@dataclass(frozen=True)
+class Demo:
+    """The running demonstration."""
+
+    process: subprocess.Popen[str]
+    home: Path
+    page: str
+
+    def journey(self) -> dict[str, Any]:
+        """What the API says about checkout."""
+        return self.api("journeys/checkout?range=15m")
+
+    def api(self, path: str) -> dict[str, Any]:
+        with urllib.request.urlopen(f"{self.page}/api/v1/{path}", timeout=20) as answer:
+            found: dict[str, Any] = json.load(answer)
+            return found
+
+    def fault(self, *words: str) -> None:
+        command = [sys.executable, "-m", "examples.hosting.faults", *words, "--home", str(self.home)]
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+
+    def diary(self, from_s: float, to_s: float) -> tuple[set[str], set[str]]:
+        """Customers on checkout in a stretch of time, and those of them who met a server error."""
+        lines = [json.loads(line) for line in (self.home / "diary.jsonl").read_text().splitlines()]
+        mine = [one for one in lines if one["journey"] == "checkout" and from_s <= one["at"] < to_s]
+        return {one["customer"] for one in mine}, {one["customer"] for one in mine if one["status"] >= 500}
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    home = tmp_path_factory.mktemp("demo")
+    ports = {}
+    with ExitStack() as held:
+        for name in ("web", "grpc", "http", "health"):
+            listening = held.enter_context(socket.create_server(("127.0.0.1", 0)))
+            ports[name] = listening.getsockname()[1]
+    chosen = [word for name, port in ports.items() for word in (f"--{name}-port", str(port))]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "examples.hosting.demo", "--home", str(home), *chosen, "--for", "900"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1", "HOSTING_DIARY": str(home / "diary.jsonl")},
+    )
+    try:
+        said = []
+        for line in process.stdout or ():
+            said.append(line)
+            if "Ctrl-C" in line:
+                break
+        else:
+            pytest.fail(f"the demonstration did not start: {''.join(said)}")
+        running = Demo(process, home, f"http://127.0.0.1:{ports['web']}")
+        until("every journey measured and at rest", lambda: at_rest(running), START_S)
+        yield running
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+
+
+def until(what: str, done: Callable[[], Any], within_s: float) -> Any:
+    give_up = time.monotonic() + within_s
+    while not (answer := done()):
+        assert time.monotonic() < give_up, f"not within {within_s} s: {what}"
+        time.sleep(1)
+    return answer
+
+
+def at_rest(demo: Demo) -> bool:
+    """Live traffic is being judged: every journey has a full hour of measured history and nobody is hurt."""
+    journeys = demo.api("journeys")["journeys"]
+    live = demo.journey()["by"]["origin"].get("live", {"customers": 0})["customers"]
+    return live > 100 and all(one["state"] in {"healthy", "slight"} and not one["reason"] for one in journeys)
+
+
+def moment(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+def most_hurt(demo: Demo) -> dict[str, Any] | None:
+    """Checkout's open episode, once checkout leads the list and its live score is that of an incident."""
+    first = demo.api("journeys")["journeys"][0]
+    found = demo.journey()
+    episodes = [one for one in found["episodes"] if not one["over"]]
+    return found | {"episode": episodes[-1]} if first["name"] == "checkout" and episodes else None
+
+
+def test_payment_errors_are_seen_in_time_at_their_true_size_and_their_end_too(demo: Demo) -> None:
+    demo.fault("payment-errors", "on", "--share", "0.4")
+    began = time.time()
+    found = until("checkout is the most hurt journey", lambda: most_hurt(demo), SEEN_WITHIN_S)
+    assert found["live"]["score"] > 0
+    assert found["state"] in {"severe", "major", "minor"}
+
+    # A minute more, so that the interval is narrow enough to be wrong.
+    until("a second harmed minute", lambda: (e := most_hurt(demo)) and length_s(e["episode"]) >= 120, SEEN_WITHIN_S)
+    found = most_hurt(demo)
+    assert found
+    episode = found["episode"]
+    assert moment(episode["started_at"]) >= began - 60
+    again = impact.parse_vector(episode["vector"])
+    assert impact.harm_minutes(again) == pytest.approx(episode["harm_minutes"], rel=0.005)
+    assert impact.score(impact.harm_minutes(again)) == pytest.approx(episode["score"], rel=0.005)
+
+    # What customers met themselves, from the first failure on to the end of what was judged.
+    active, hurt = demo.diary(moment(episode["started_at"]), moment(episode["ended_at"]))
+    reach = episode["reach"]
+    assert reach["low"] <= len(hurt) / len(active) <= reach["high"]
+    assert reach["affected"] == pytest.approx(len(hurt), rel=0.1)
+
+    demo.fault("off", "all")
+    until("the live score has fallen to nothing", lambda: demo.journey()["live"]["score"] < 1, OVER_WITHIN_S)
+    assert demo.journey()["live"]["harmed"] is False
+
+
+def length_s(episode: dict[str, Any]) -> float:
+    return moment(episode["ended_at"]) - moment(episode["started_at"])
+
+
+@pytest.mark.browser
+def test_the_page_shows_every_journey_without_a_complaint(demo: Demo) -> None:
+    if why := why_not():
+        pytest.skip(why)
+    browser = Browser()
+    try:
+        browser.look()
+        browser.open(f"{demo.page}/")
+        browser.drawn()
+        text = browser.text("main")
+        for title in ("Checkout", "Portal login", "Sign-up", "DNS change", "Site deployment", "Support ticket"):
+            assert title in text
+        assert browser.complaints() == []
+    finally:
+        browser.quit()
