@@ -45,7 +45,15 @@ def test_no_share_below_one_is_ever_said_to_be_100_per_cent(share: float) -> Non
 
 @pytest.mark.parametrize(
     ("share", "said"),
-    [(0.34, "34 %"), (0.071, "7.1 %"), (-1.34, "−134 %"), (0.0, "0 %"), (0.0001, "< 0.1 %"), (None, "–")],
+    [
+        (0.34, "34 %"),
+        (0.071, "7.1 %"),
+        (-13.4, "−1,340 %"),
+        (-0.0001, "< 0.1 %"),
+        (0.0, "0 %"),
+        (0.0001, "< 0.1 %"),
+        (None, "–"),
+    ],
 )
 def test_shares_of_people_and_budgets_are_said_in_whole_per_cents(share: float | None, said: str) -> None:
     assert plain(words.rough(share)) == said

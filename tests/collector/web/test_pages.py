@@ -103,6 +103,11 @@ def test_a_name_bound_to_our_address_by_another_site_is_refused_with_the_cure(ur
             assert "web.hosts" in answer.text
 
 
+def test_the_address_listened_on_is_ours_unless_it_stands_for_all() -> None:
+    assert "10.1.2.3" in WebSettings(host="10.1.2.3").allowed
+    assert "0.0.0.0" not in WebSettings(host="0.0.0.0").allowed
+
+
 def test_pages_of_other_sites_may_not_ask(url: str) -> None:
     assert httpx.get(url + "/api/v1/journeys", headers={"Origin": "https://evil.example"}).status_code == 403
     assert httpx.get(url + "/events?page=overview", headers={"Origin": "null"}).status_code == 403

@@ -136,7 +136,7 @@ def _areas(series: Series, episodes: tuple[Episode, ...], half: int) -> Option:
     for start, end in runs(series.measured, wanted=False):
         left, right = ((series.start_s + at * series.step_s) * 1000 - half for at in (start, end))
         areas.append(_area(left, right, "--unmeasured", "unmeasured"))
-    return {"silent": True, "data": areas, "label": {"color": "--muted", "fontSize": 10, "position": "insideTop"}}
+    return {"silent": True, "data": areas, "label": {"color": "--muted", "fontSize": 10, "position": "insideBottom"}}
 
 
 def _area(from_ms: int, to_ms: int, color: str, name: str) -> list[Option]:

@@ -42,15 +42,15 @@ def target(share: float) -> str:
 
 
 def rough(share: float | None) -> str:
-    """``34 %``, ``7.1 %``, ``−34 %``: where whole per cents are what people say."""
+    """``34 %``, ``7.1 %``, ``−1,340 %``: where whole per cents are what people say."""
     if share is None:
         return NONE
     value = abs(share * 100)
     digits = 0 if value >= 9.95 or value in {0, 100} else 1
-    text = f"{value:.{digits}f}"
-    if value > 0 and float(text) == 0:
+    text = f"{value:,.{digits}f}"
+    if value > 0 and text == "0.0":
         return f"<{NBSP}0.1{NBSP}%"
-    return f"{'−' if share < 0 and float(text) else ''}{text}{NBSP}%"
+    return f"{'−' if share < 0 else ''}{text}{NBSP}%"
 
 
 def milliseconds(value: float | None) -> str:
@@ -115,7 +115,7 @@ def interval(low: float | None, high: float | None) -> str:
     return f"{low * 100:.{digits}f}–{high * 100:.{digits}f}{NBSP}%"
 
 
-def plural(number: int, one: str, many: str | None = None) -> str:
+def plural(number: float, one: str, many: str | None = None) -> str:
     """``1 journey``, ``2 journeys``."""
     return f"{count(number)} {one if number == 1 else many or one + 's'}"
 

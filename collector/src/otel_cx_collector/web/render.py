@@ -8,7 +8,7 @@ import jinja2
 from markupsafe import Markup
 
 from otel_cx_collector.events import NS
-from otel_cx_collector.measure.figures import Reach
+from otel_cx_collector.measure.figures import Reach, Series
 from otel_cx_collector.views import charts, sentences, state, status, words
 from otel_cx_collector.views.windows import IN_WORDS, Range
 from otel_cx_collector.web.keys import PageKey
@@ -89,13 +89,11 @@ def hardest(reaches: dict[str, Reach]) -> list[tuple[str, Reach]]:
     return sorted(reaches.items(), key=lambda item: (-item[1].affected / max(1, item[1].active), item[0]))
 
 
-def shares(harmed: list[int], active: list[int], measured: list[bool]) -> list[float | None]:
-    """Share of attempts harmed, step by step; None where nothing was measured, or nothing came in all the time."""
-    came = any(active)
-    return [
-        part / max(1, whole) if seen and came else None
-        for part, whole, seen in zip(harmed, active, measured, strict=True)
-    ]
+def shares(series: Series) -> list[float | None]:
+    """Share of attempts harmed, by settled step; None where nothing was measured, or nothing came in all the time."""
+    came = any(series.active)
+    steps = zip(series.harmed, series.active, series.measured, series.provisional, strict=True)
+    return [part / max(1, whole) if seen and came else None for part, whole, seen, early in steps if not early]
 
 
 FILTERS: Final = {

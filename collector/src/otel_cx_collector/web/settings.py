@@ -6,6 +6,7 @@ from typing import Final
 from otel_cx_collector.errors import UserError
 
 LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
+EVERY: Final = ("", "0.0.0.0", "::")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,5 +53,6 @@ class WebSettings:
 
     @property
     def allowed(self) -> frozenset[str]:
-        """Host names under which requests are answered."""
-        return frozenset(name.lower().rstrip(".") for name in (*LOOPBACK, *self.hosts))
+        """Host names under which requests are answered: the address listened on too, unless it stands for all."""
+        own = () if self.host in EVERY else (self.host,)
+        return frozenset(name.lower().rstrip(".") for name in (*LOOPBACK, *own, *self.hosts))
