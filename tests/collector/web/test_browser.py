@@ -6,6 +6,8 @@ import pytest
 from browsing import Browser, Serve
 from fakes_source import HOSTILE, FakeSource
 
+from otel_cx_collector.web import WebServer, WebSettings
+
 pytestmark = pytest.mark.browser
 
 PAGES: Final = ("/", "/journeys/checkout", "/journeys/deployment", "/journeys/support", "/inventory")
@@ -164,6 +166,25 @@ def test_trouble_is_said_aloud_and_taken_back_when_it_is_over(
     assert "Checkout" in chromium.text("#rows")
     source.turn(lambda s: setattr(s, "down", ""))
     chromium.until("return document.getElementById('trouble').hidden")
+
+
+def test_a_page_follows_a_collector_that_was_restarted(chromium: Browser, source: FakeSource) -> None:
+    chromium.look()
+    first = WebServer(source, WebSettings(port=0))
+    port = first.start()
+    chromium.open(f"http://localhost:{port}/")
+    chromium.until("return document.documentElement.dataset.connection === 'live'")
+    chromium.run("window.__old = true")
+    first.stop()
+    chromium.until("return document.documentElement.dataset.connection === 'lost'")
+    assert "Trying again" in chromium.text("#trouble")
+    second = WebServer(source, WebSettings(port=port))
+    second.start()
+    try:
+        chromium.until("return window.__old === undefined && document.documentElement.dataset.connection === 'live'")
+        assert chromium.run("return document.getElementById('trouble').hidden")
+    finally:
+        second.stop()
 
 
 def test_an_empty_page_becomes_a_full_one_by_itself(chromium: Browser, serve: Serve, source: FakeSource) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import socket
 import threading
 import time
@@ -41,6 +42,13 @@ def events(lines: Iterator[str]) -> Iterator[Event]:
             yield name, json.loads(line.removeprefix("data: "))
 
 
+def mark(url: str, number: int) -> str:
+    """What a page of this server's round calls itself."""
+    found = re.search(r"seen=([0-9a-f]+)-", httpx.get(url).text)
+    assert found
+    return f"{found[1]}-{number}"
+
+
 def eventually(condition: Callable[[], bool]) -> None:
     end = time.monotonic() + 15
     while not condition():
@@ -51,7 +59,8 @@ def eventually(condition: Callable[[], bool]) -> None:
 def test_a_page_of_this_round_is_told_nothing_until_the_next_and_then_what_changed(
     serve: Serve, source: FakeSource
 ) -> None:
-    with listening(serve(heartbeat_s=0.3), "page=overview&seen=1") as told:
+    url = serve(heartbeat_s=0.3)
+    with listening(url, f"page=overview&seen={mark(url, 1)}") as told:
         assert next(told) == ("beat", {})
         source.turn()
         name, data = next(each for each in told if each[0] != "beat")
@@ -86,10 +95,18 @@ def test_charts_are_told_as_the_series_that_changed(serve: Serve, source: FakeSo
 def test_a_browser_that_comes_back_goes_on_from_the_last_event_it_saw(serve: Serve, source: FakeSource) -> None:
     source.rounds = 7
     url = serve(heartbeat_s=0.3)
-    with listening(url, "page=overview&seen=1", {"Last-Event-ID": "7"}) as told:
-        assert next(told)[0] == "beat"
-    with listening(url, "page=overview&seen=1", {"Last-Event-ID": "6"}) as told:
+    with listening(url, "page=overview&seen=0", {"Last-Event-ID": mark(url, 7)}) as told:
+        for _ in range(5):
+            assert next(told)[0] == "beat"
+    with listening(url, "page=overview&seen=0", {"Last-Event-ID": mark(url, 6)}) as told:
         assert next(each for each in told if each[0] != "beat")[0] == "patch"
+
+
+def test_a_page_of_another_process_is_told_everything_though_its_round_is_the_same(serve: Serve) -> None:
+    with listening(serve(), "page=overview&seen=0123abcd-1") as told:
+        name, data = next(told)
+    assert (name, data["round"]) == ("patch", 1)
+    assert "row-signup" in data["parts"]
 
 
 def test_a_store_that_goes_down_and_comes_back_is_told(serve: Serve, source: FakeSource) -> None:
@@ -128,7 +145,7 @@ def _accepted(url: str) -> bool:
         return answer.status_code == 200
 
 
-@pytest.mark.parametrize("query", ["", "page=admin", "page=overview&seen=x", "page=journey&name=a&episode=-1"])
+@pytest.mark.parametrize("query", ["", "page=admin", "page=journey&name=a&episode=-1"])
 def test_events_of_no_page_are_refused(url: str, query: str) -> None:
     assert httpx.get(f"{url}/events?{query}").status_code == 400
 

@@ -9,12 +9,14 @@ PROBLEM = "application/problem+json"
 
 
 def rounded(value: Any, key: str = "") -> Any:
-    """``value`` with its floats rounded by the rule of the key they stand under; whole floats become integers."""
+    """``value`` with floats rounded by the rule of the key they stand under, whole ones as integers; texts as UTF-8."""
     if isinstance(value, float):
         short = round(value, 3 if key.endswith("_ms") else 6)
         return int(short) if short.is_integer() else short
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()  # half a surrogate pair, out of a JSON escape, has no UTF-8
     if isinstance(value, dict):
-        return {name: rounded(item, name) for name, item in value.items()}
+        return {rounded(name): rounded(item, name) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [rounded(item, key) for item in value]
     return value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio.to_thread
@@ -24,7 +25,7 @@ from otel_cx_collector.views.source import BadQuestion, NotFound, Source
 from otel_cx_collector.web.compose import Frame, compose
 from otel_cx_collector.web.guard import Guard
 from otel_cx_collector.web.keys import Kind, PageKey, key_of
-from otel_cx_collector.web.live import EventStream, Live
+from otel_cx_collector.web.live import EventStream, Live, mark
 from otel_cx_collector.web.render import Renderer
 from otel_cx_collector.web.static import Static
 
@@ -48,7 +49,7 @@ def create_app(source: Source, settings: WebSettings) -> Starlette:
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         anyio.to_thread.current_default_thread_limiter().total_tokens = settings.threads
-        app.state.live = pages.live = Live(source, pages.frame, settings.live_clients, settings.heartbeat_s)
+        app.state.live = pages.live = pages.broadcaster()
         broadcaster = asyncio.create_task(pages.live.run())
         try:
             yield
@@ -80,9 +81,15 @@ class Pages:
 
     def __init__(self, source: Source, settings: WebSettings) -> None:
         self._source = source
+        self._settings = settings
         self._renderer = Renderer(settings)
+        self._boot = secrets.token_hex(4)
         self.static = Static()
         self.live: Live
+
+    def broadcaster(self) -> Live:
+        """A new one; it belongs to the event loop that runs."""
+        return Live(self._source, self.frame, self._boot, self._settings.live_clients, self._settings.heartbeat_s)
 
     def frame(self, key: PageKey) -> Frame:
         """The page of this key now."""
@@ -106,7 +113,7 @@ class Pages:
     def _document(self, key: PageKey, frame: Frame) -> Response:
         options = {name: {"option": chart.option, "label": chart.label} for name, chart in frame.charts.items()}
         template = "empty.html" if frame.empty else f"{key.kind}.html"
-        events = key.events_url(frame.round) if key.range is None or frame.empty else ""
+        events = key.events_url(mark(self._boot, frame.round)) if key.range is None or frame.empty else ""
         return self._html(
             template, kind=key.kind.value, key=key, frame=frame, options=_script_safe(options), events=events
         )
@@ -146,9 +153,9 @@ class Pages:
         query = request.query_params
         try:
             key = key_of(Kind(query.get("page", "")), query.get("name", ""), query)
-            seen = int(request.headers.get("last-event-id") or query.get("seen") or -1)
         except (ValueError, BadQuestion):
             return PlainTextResponse("There is no such page to follow; open /events as the pages do.\n", 400)
+        seen = request.headers.get("last-event-id") or query.get("seen", "")
         return EventStream(self.live, key, seen)
 
 

@@ -41,8 +41,8 @@ class PageKey:
         query = urlencode({key: value for key, value in state.items() if value is not None}, safe=",")
         return self.path + (f"?{query}" if query else "")
 
-    def events_url(self, seen: int) -> str:
-        """Where this state's changes after round ``seen`` are told."""
+    def events_url(self, seen: str) -> str:
+        """Where this state's changes after the frame of the mark ``seen`` are told."""
         said = {
             "page": self.kind.value,
             "name": self.name or None,

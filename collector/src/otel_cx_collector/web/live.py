@@ -52,8 +52,11 @@ Told = Frame | str
 class Live:
     """The broadcaster. All of it runs on the event loop, but waiting and composing, in one thread of its own."""
 
-    def __init__(self, source: Source, compose: Callable[[PageKey], Frame], clients: int, heartbeat_s: float) -> None:
+    def __init__(
+        self, source: Source, compose: Callable[[PageKey], Frame], boot: str, clients: int, heartbeat_s: float
+    ) -> None:
         self._source = source
+        self._boot = boot
         self._compose = compose
         self._limit = clients
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="otel-cx-live")
@@ -114,6 +117,10 @@ class Live:
             structlog.get_logger().exception("web.live.compose", page=key.path)
             return "The collector failed to make this page; its log has the details."
 
+    def mark(self, frame: Frame) -> str:
+        """What a browser remembers of a frame: rounds begin anew with every process, so the process is named too."""
+        return mark(self._boot, frame.round)
+
     def told(self, key: PageKey) -> Told | None:
         """What is newest for this page; None before it was composed."""
         return self._told.get(key)
@@ -147,9 +154,9 @@ class Live:
 
 
 class EventStream:
-    """ASGI answer: the changes of one page since the round its HTML was made at."""
+    """ASGI answer: the changes of one page since ``seen``, the mark of the frame that the browser shows."""
 
-    def __init__(self, live: Live, key: PageKey, seen: int) -> None:
+    def __init__(self, live: Live, key: PageKey, seen: str) -> None:
         self._live, self._key, self._seen = live, key, seen
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -174,9 +181,9 @@ class EventStream:
         while not live.closing:
             news, told = live.news, live.told(self._key)
             if told is not None and told is not last:
-                known = last is None and isinstance(told, Frame) and told.round == self._seen
+                known = last is None and isinstance(told, Frame) and live.mark(told) == self._seen
                 if not known:
-                    await _write(send, event(shown, told))
+                    await _write(send, event(shown, told, live))
                 shown, last = (told if isinstance(told, Frame) else shown), told
                 continue
             try:
@@ -186,12 +193,17 @@ class EventStream:
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def event(shown: Frame | None, told: Told) -> bytes:
+def mark(boot: str, number: int) -> str:
+    """One round of one process."""
+    return f"{boot}-{number}"
+
+
+def event(shown: Frame | None, told: Told, live: Live) -> bytes:
     """One event: what to change, or the trouble."""
     if isinstance(told, str):
         return b"event: trouble\ndata: " + orjson.dumps({"message": told}) + b"\n\n"
     body = orjson.dumps({"round": told.round, "empty": told.empty, **patch(shown, told)})
-    return f"id: {told.round}\nevent: patch\ndata: ".encode() + body + b"\n\n"
+    return f"id: {live.mark(told)}\nevent: patch\ndata: ".encode() + body + b"\n\n"
 
 
 async def _write(send: Send, body: bytes) -> None:

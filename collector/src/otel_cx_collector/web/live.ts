@@ -16,18 +16,39 @@ const AGAIN_MS = 10_000;
 
 export function follow(): void {
   const url = document.documentElement.dataset["events"];
-  if (url) connect(url);
+  if (!url) return;
+  let seen = new URL(url, location.href).searchParams.get("seen") ?? "";
+  const boot = seen.split("-")[0];
+  let source: EventSource | undefined;
+  const close = (): void => source?.close();
+  const open = (): void => {
+    close();
+    const from = new URL(url, location.href);
+    from.searchParams.set("seen", seen);
+    source = connect(from, (mark) => {
+      if (mark.split("-")[0] !== boot) location.reload(); // Another process: perhaps another version of this page.
+      seen = mark;
+    }, open);
+  };
+  open();
+  // A browser has few connections to one host: a page that nobody sees gives its own back.
+  document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
+  addEventListener("pagehide", close);
+  addEventListener("pageshow", (event) => {
+    if (event.persisted) open();
+  });
 }
 
-function connect(url: string): void {
+function connect(url: URL, saw: (mark: string) => void, again: () => void): EventSource {
   const source = new EventSource(url);
-  source.addEventListener("open", () => {
+  const well = (): void => {
     connection("live");
     trouble("");
-  });
+  };
+  source.addEventListener("open", well);
   source.addEventListener("patch", (event: MessageEvent<string>) => {
-    connection("live");
-    trouble("");
+    well();
+    saw(event.lastEventId);
     change(JSON.parse(event.data) as Patch);
   });
   source.addEventListener("trouble", (event: MessageEvent<string>) => {
@@ -37,12 +58,9 @@ function connect(url: string): void {
   source.addEventListener("error", () => {
     connection("lost");
     trouble("Not live: the connection to the collector is lost. Trying again.");
-    if (source.readyState === EventSource.CLOSED) setTimeout(() => connect(url), AGAIN_MS); // Refused, not only lost.
+    if (source.readyState === EventSource.CLOSED) setTimeout(again, AGAIN_MS); // Refused, not only lost.
   });
-  addEventListener("pagehide", () => source.close());
-  addEventListener("pageshow", (event) => {
-    if (event.persisted) location.reload();
-  });
+  return source;
 }
 
 function change(patch: Patch): void {

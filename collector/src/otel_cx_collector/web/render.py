@@ -35,15 +35,20 @@ class Renderer:
 
     def page(self, template: str, context: dict[str, Any]) -> str:
         """A whole document."""
-        return self._environment.get_template(template).render(context)
+        return encodable(self._environment.get_template(template).render(context))
 
     def part(self, page: str, name: str, context: dict[str, Any]) -> str:
         """One part of a page: a single element."""
-        return self._environment.get_template(f"{page}/{name}.html").render(context).strip()
+        return encodable(self._environment.get_template(f"{page}/{name}.html").render(context).strip())
 
     def parts(self, page: str, names: tuple[str, ...], context: dict[str, Any]) -> dict[str, str]:
         """Several parts, by name."""
         return {name: self.part(page, name, context) for name in names}
+
+
+def encodable(text: str) -> str:
+    """``text`` with what UTF-8 cannot carry (half a surrogate pair, out of a JSON escape) replaced."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def moment(seconds: float) -> str:
