@@ -1,8 +1,8 @@
 """The whole file as it is written: dimensions, journeys and everything beside them. Not what it means (model.py)."""
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from otel_cx import semconv
 from otel_cx_collector.inventory.decisions import Channel, Rule, Saturation
@@ -23,6 +23,13 @@ def _currency(value: str) -> str:
     raise UnreadableError(f"{shown(value)} is not a currency", "write the three letters of ISO 4217, such as EUR")
 
 
+def _version(value: Any) -> Any:
+    if type(value) is int and value == 1:
+        return value
+    raise UnreadableError(f"{shown(value)} is a version that this collector does not read", "write 1")
+
+
+Version = Annotated[int, BeforeValidator(_version), WithJsonSchema({"const": 1})]
 Currency = Annotated[str, AfterValidator(_currency), WithJsonSchema({"type": "string", "pattern": "^[A-Z]{3}$"})]
 
 
@@ -81,7 +88,7 @@ class Identities(Shape):
 class File(Shape):
     """cx.yaml."""
 
-    version: Literal[1] = 1
+    version: Version = 1
     """Of the format."""
     currency: Currency | None = None
     """ISO 4217."""
