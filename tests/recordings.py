@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -26,7 +26,7 @@ class Step:
     outcome: str | None = None
     duration_s: float = 0.1
     customer: str | None = None
-    attributes: dict[str, str | int | bool] = field(default_factory=dict)
+    attributes: Mapping[str, str | int | bool] = field(default_factory=dict)
     tracestate: str = ""
 
     def span(self, number: int) -> dict[str, object]:

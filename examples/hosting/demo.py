@@ -53,7 +53,7 @@ def _free(port: int) -> bool:
 
 @contextlib.contextmanager
 def collector(home: Path, ports: dict[str, int]) -> Iterator[Child]:
-    """Run the collector with its data in ``home`` until the context is left."""
+    """Run the collector with its data in ``home`` until the context is left; `wait_healthy` waits for it."""
     home.mkdir(parents=True, exist_ok=True)
     config = home / "collector.yaml"
     config.write_text(SETTINGS.format(**ports, data=home.resolve() / "data"))
@@ -61,7 +61,6 @@ def collector(home: Path, ports: dict[str, int]) -> Iterator[Child]:
     command = [str(program), "run", "--inventory", str(INVENTORY), "--config", str(config)]
     child = processes.start("collector", processes.python("examples.hosting.tied", *command), home, {})
     try:
-        wait_healthy(child, ports["health"])
         yield child
     finally:
         child.stop()
@@ -112,15 +111,18 @@ def main(argv: list[str]) -> int:
 def demonstrate(options: argparse.Namespace, ports: dict[str, int], until: float) -> None:
     """Start everything in order, say where it is, and watch over it."""
     check_free(ports)
-    print("==> starting the collector", flush=True)
     settings = run.settings_from(options, f"http://127.0.0.1:{ports['grpc']}")
-    with collector(options.home, ports) as collecting:
-        print("==> starting the hosting platform, and giving it a day of history", flush=True)
-        with run.platform(settings, options.panel_port, history=not options.no_history, say=print) as running:
-            print(f"\n  the page        http://127.0.0.1:{ports['web']}/", flush=True)
-            run.announce(running)
-            print("  stop            Ctrl-C\n", flush=True)
-            run.attend(running, until, collecting)
+    print("==> starting the collector and the hosting platform, and giving it a day of history", flush=True)
+    with collector(options.home, ports) as collecting, run.platform(
+        settings,
+        options.panel_port,
+        history=not options.no_history,
+        collector_ready=lambda: wait_healthy(collecting, ports["health"]),
+    ) as running:
+        print(f"\n  the page        http://127.0.0.1:{ports['web']}/", flush=True)
+        run.announce(running)
+        print("  stop            Ctrl-C\n", flush=True)
+        run.attend(running, until, collecting)
 
 
 if __name__ == "__main__":

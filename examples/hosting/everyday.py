@@ -12,10 +12,10 @@ from typing import Final
 
 ATTEMPTS_A_MINUTE: Final = {
     "checkout": 120.0,
-    "login": 40.0,
+    "login": 30.0,
     "signup": 20.0,
-    "dns-change": 24.0,
-    "deployment": 24.0,
+    "dns-change": 20.0,
+    "deployment": 20.0,
     "support": 20.0,
 }
 

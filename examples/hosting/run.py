@@ -117,8 +117,15 @@ def fill_the_past(settings: Settings, say: Callable[[str], None]) -> None:
 
 
 @contextlib.contextmanager
-def platform(settings: Settings, panel_port: int, *, history: bool, say: Callable[[str], None]) -> Iterator[Platform]:
-    """The platform with people on it, until the context is left."""
+def platform(
+    settings: Settings,
+    panel_port: int,
+    *,
+    history: bool,
+    collector_ready: Callable[[], None] = lambda: None,
+    say: Callable[[str], None] = print,
+) -> Iterator[Platform]:
+    """The platform with people on it, until the context is left; services start while the collector does."""
     settings.home.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         ports = {"panel": panel_port, "billing": 0, "gateway": 0, "helpdesk": 0}
@@ -130,6 +137,7 @@ def platform(settings: Settings, panel_port: int, *, history: bool, say: Callabl
         running = Platform(settings, sockets)
         stack.callback(running.stop)
         running.start()
+        collector_ready()
         if history:
             fill_the_past(running.settings, say)
         running.ready()
@@ -212,7 +220,7 @@ def main(argv: list[str]) -> int:
     until = time.monotonic() + (options.seconds or float("inf"))
     settings = settings_from(options, options.collector_endpoint)
     try:
-        with platform(settings, options.panel_port, history=not options.no_history, say=print) as running:
+        with platform(settings, options.panel_port, history=not options.no_history) as running:
             announce(running)
             attend(running, until)
     except KeyboardInterrupt:

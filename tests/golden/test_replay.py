@@ -46,7 +46,7 @@ def an_hour() -> list[Step]:
                     duration_s=rng.lognormvariate(-1, 1),
                     customer=f"k.{number % 400:022d}",
                     attributes=dims,
-                )  # fmt: skip
+                )
             )
             if rng.random() < 0.1:
                 break

@@ -29,7 +29,7 @@ SETTLE_MIN_S: Final = 15
 SETTLE_MAX_S: Final = 120
 """An evaluation waits for stragglers: the services' p99 arrival lag, within these bounds (measures.md 1.2)."""
 LAG_WINDOW_S: Final = 600
-"""The arrival lag is taken from executions of the last ten minutes."""
+"""The arrival lag is taken from executions of the last ten minutes that ended while this process was up."""
 REACH_S: Final = 8 * 24 * 3600
 """Rows stay in memory as long as the store keeps them, but"""
 ROWS_LIMIT: Final = 2_000_000
@@ -105,6 +105,7 @@ class Control:
     took_all: Callable[[], bool]
     _memory: dict[str, Memory] = field(default_factory=dict)
     _slices: dict[str, list[int]] = field(default_factory=dict)
+    _started_s: int = 0
     _beaten_s: int = 0
     _watermark_s: int = 0
     _settle_s: int = SETTLE_MIN_S
@@ -117,7 +118,8 @@ class Control:
 
     def __post_init__(self) -> None:
         """Nothing was taken before now."""
-        self._beaten_s = self.now_s() // SLICE_S * SLICE_S
+        self._started_s = self.now_s()
+        self._beaten_s = self._started_s // SLICE_S * SLICE_S
 
     # ------------------------------------------------------------------ rounds
 
@@ -152,7 +154,8 @@ class Control:
         self.flushed()
         self._slices = self.rows.heartbeats(now_s - REACH_S, now_s + SLICE_S)
         tables = {name: self._read(name, now_s) for name in self.inventory.journeys}
-        self._settle_s = settle_s([table for table, _, _ in tables.values()], now_s)
+        since_s = max(self._started_s, now_s - LAG_WINDOW_S)
+        self._settle_s = settle_s([table for table, _, _ in tables.values()], since_s)
         watermark = max(self._watermark_s, (now_s - self._settle_s) // SLICE_S * SLICE_S)
         memory = {
             name: Memory(table, cursor, self._evaluate(name, table, watermark), dropped)
@@ -363,11 +366,15 @@ def newest(table: pa.Table, limit: int) -> pa.Table:
     return table.filter(pc.greater_equal(table["end"], int(edge)))
 
 
-def settle_s(tables: list[pa.Table], now_s: int) -> int:
-    """How long to wait for stragglers: the largest p99 arrival lag of a service, within its bounds (1.2)."""
+def settle_s(tables: list[pa.Table], since_s: int) -> int:
+    """How long to wait for stragglers: the largest p99 arrival lag of a service, within its bounds (1.2).
+
+    Executions that ended before ``since_s`` are left out: what came about a time before we were up is a delivery that
+    had to wait for us, or history, and says nothing of the way here.
+    """
     worst = 0.0
     for table in tables:
-        recent = table.filter(pc.greater_equal(table["end"], (now_s - LAG_WINDOW_S) * NS))
+        recent = table.filter(pc.greater_equal(table["end"], since_s * NS))
         lag_s = (recent["inserted_at"].to_numpy() * 1000 - recent["end"].to_numpy()) / NS
         service = recent["service"].cast(pa.string()).combine_chunks().dictionary_encode()
         codes = service.indices.to_numpy(zero_copy_only=False)

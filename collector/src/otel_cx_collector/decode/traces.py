@@ -52,8 +52,8 @@ _BEFORE_KIND: Final = frozenset(map(tag_of, (1, 2, 3, 4, 5)))
 
 _WORTH_A_LOOK: Final = 4_096
 """A span or resource of so many bytes is searched for values nested too deep even when nothing else is read of it."""
-_SMALL: Final = 256
-"""A value of fewer bytes cannot hold values nested deeper than 64: each level takes four."""
+_LEVEL_BYTES: Final = 4
+"""What each level of nested values takes at the least: a smaller value needs no look."""
 _WORTH_COUNTING: Final = 16_384
 """A message of more bytes has its attributes and events counted before it is built, which takes 40 times the memory."""
 _RESOURCES_KEPT: Final = 1_024
@@ -209,9 +209,13 @@ class _Request:
     def _read_span(self, raw: bytes, resource: Resource) -> None:
         """Read one span and add it to the candidates."""
         limits = self.limits
+        if len(raw) >= _WORTH_A_LOOK:
+            check(raw, 0, len(raw), Message.SPAN, limits.nesting, limits.fields)
         if len(raw) > _WORTH_COUNTING and self._repeats(raw, _REPEATED) > limits.fields:
             self.candidates.append(unread(resource, carries_step=raw.find(_STEP_KEY) >= 0))
             return
+        if len(raw) >= _WORTH_A_LOOK:
+            check(raw, 0, len(raw), Message.SPAN, limits.nesting, limits.fields)
         span = SPAN.FromString(raw)
         pairs, events = span.attributes, span.events
         count = len(pairs) + len(events) + len(span.links)
@@ -239,14 +243,16 @@ class _Request:
     def _scalars(self, pairs: Any, names: dict[bytes, str]) -> dict[str, Scalar]:
         """Of these KeyValues the ones with these keys that are not empty."""
         read: dict[str, Scalar] = {}
+        harmless = self.limits.nesting * _LEVEL_BYTES
+        short = min(0x7F, self.limits.value_chars)
         for pair in pairs:
             name = names.get(pair.key)
             value: bytes = pair.value
-            if len(value) >= _SMALL:
+            if len(value) > harmless:
                 check(value, 0, len(value), Message.ANY_VALUE, self.limits.nesting, self.limits.fields)
             if name is None:
                 continue
-            if 2 < len(value) < 0x82 and value[0] == _STRING and value[1] == len(value) - 2:
+            if 2 < len(value) <= short + 2 and value[0] == _STRING and value[1] == len(value) - 2:
                 try:
                     read[name] = value[2:].decode()
                 except UnicodeDecodeError:

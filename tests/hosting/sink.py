@@ -24,15 +24,21 @@ class Seen:
         journey, step = self.attributes.get("otelcx.journey.name"), self.attributes.get("otelcx.journey.step")
         return (str(journey), str(step)) if step else None
 
+    @property
+    def seconds(self) -> float:
+        return (self.span.end_time_unix_nano - self.span.start_time_unix_nano) / 1e9
+
 
 class Sink(service_grpc.TraceServiceServicer):
-    """Listens on a free port of 127.0.0.1."""
+    """Listens on a free port of 127.0.0.1; refuses the first requests when told to."""
 
-    def __init__(self) -> None:
+    def __init__(self, unavailable: int = 0) -> None:
+        self.refused = 0
+        self._unavailable = unavailable
         self.requests: list[service.ExportTraceServiceRequest] = []
         self._lock = threading.Lock()
         self._server = grpc.server(ThreadPoolExecutor(4))
-        service_grpc.add_TraceServiceServicer_to_server(self, self._server)
+        service_grpc.add_TraceServiceServicer_to_server(self, self._server)  # type: ignore[no-untyped-call]  # generated
         self.endpoint = f"http://127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
         self._server.start()
 
@@ -40,6 +46,9 @@ class Sink(service_grpc.TraceServiceServicer):
         self, request: service.ExportTraceServiceRequest, context: grpc.ServicerContext
     ) -> service.ExportTraceServiceResponse:
         with self._lock:
+            if self.refused < self._unavailable:
+                self.refused += 1
+                context.abort(grpc.StatusCode.UNAVAILABLE, "busy; try again")
             self.requests.append(request)
         return service.ExportTraceServiceResponse()
 
