@@ -72,7 +72,7 @@ class StoreLimits:
     """What the embedded store may take, and how long it keeps rows (``chdb:``)."""
 
     memory_bytes: int = 2 * GIB
-    """Of the whole engine; what does not fit fails loudly and is tried again."""
+    """Of the whole engine; what does not fit fails loudly and is tried again. Here and below 0 is no limit."""
     query_memory_bytes: int = 1 * GIB
     """Of one query."""
     query_s: int = 30

@@ -69,11 +69,17 @@ class Store:
     @classmethod
     @contextmanager
     def temporary(cls, limits: StoreLimits | None = None, clock: Callable[[], int] = now_ns) -> Iterator[Self]:
-        """A store that keeps rows of any age, in a private directory that goes with it: for a replay."""
-        with tempfile.TemporaryDirectory(prefix="otel-cx-") as directory:
-            store = cls(Path(directory) / "store", replace(limits or StoreLimits(), keep_ns=None), clock)
-            with store:
-                yield store
+        """A store in a private directory that goes with it, for a replay: it keeps rows of any age.
+
+        Nobody waits for it and nothing is beside it, so that without ``limits`` it takes the time and memory it needs.
+        """
+        limits = limits or StoreLimits(memory_bytes=0, query_memory_bytes=0, query_s=0)
+        limits = replace(limits, keep_ns=None)
+        with (
+            tempfile.TemporaryDirectory(prefix="otel-cx-") as directory,
+            cls(Path(directory) / "store", limits, clock) as store,
+        ):
+            yield store
 
     def insert_steps(self, rows: pa.Table) -> None:
         """Insert rows of STEP_SCHEMA: durable and visible when this returns.
@@ -91,10 +97,8 @@ class Store:
         Columns are those of STEP_SCHEMA and ``inserted_at`` (int64 microseconds). The strings of few values come
         dictionary-encoded. One chunk a column.
         """
-        return self._engine.query(
-            sql.query("steps"),
-            {"journey": journey, "environments": list(environments), **_between(start_ns, end_ns)},
-        )
+        asked = {"journey": journey, "environments": list(environments), **_between(start_ns, end_ns)}
+        return _sorted(self._engine.query(sql.query("steps"), asked))
 
     def cursor_us(self) -> int:
         """Where steps_inserted_since begins: all that is visible now is at or before it, all that comes is after."""
@@ -111,7 +115,7 @@ class Store:
         rows = self._engine.query(
             sql.query("steps_inserted"), {"journey": journey, "after_us": cursor_us, "to_us": to_us}
         )
-        return rows, to_us
+        return _sorted(rows), to_us
 
     def heartbeat(self, node: str, slices_s: Sequence[int]) -> None:
         """Note that ``node`` has reported for the slices that start at these seconds."""
@@ -153,6 +157,11 @@ class Store:
         stamp = pa.repeat(pa.scalar(self._issued_us, pa.timestamp("us")), rows.num_rows)
         self._engine.insert("steps", rows.append_column("inserted_at", stamp))
         self._visible_us = self._issued_us
+
+
+def _sorted(rows: pa.Table) -> pa.Table:
+    order = pc.sort_indices(rows, [("attempt", "ascending"), ("end", "ascending"), ("span_id", "ascending")])
+    return rows.take(order).combine_chunks()
 
 
 def _between(start_ns: int, end_ns: int) -> dict[str, int]:

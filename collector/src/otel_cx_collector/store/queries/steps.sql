@@ -1,4 +1,4 @@
--- Executions of one journey by event time, each once, in the order attempts are cut and judged in.
+-- Executions of one journey by event time, each once. In no order: sorting here costs five times what it does outside.
 SELECT
     environment, journey, minute, attempt, span_id, trace_id, end, duration_ns, step, outcome, recoverable, error_class,
     grade, customer, account, session, segment, plan, region, device, workflow, revenue_class, own, service,
@@ -10,4 +10,3 @@ WHERE journey = {journey:String}
   AND minute <= {to_minute:UInt32}
   AND end >= {start_ns:Int64}
   AND end < {end_ns:Int64}
-ORDER BY attempt, end, span_id

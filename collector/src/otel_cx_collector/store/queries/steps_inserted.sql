@@ -8,4 +8,3 @@ FROM steps AS s
 WHERE journey = {journey:String}
   AND s.inserted_at > fromUnixTimestamp64Micro({after_us:Int64})
   AND s.inserted_at <= fromUnixTimestamp64Micro({to_us:Int64})
-ORDER BY attempt, end, span_id
