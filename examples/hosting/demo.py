@@ -113,12 +113,15 @@ def demonstrate(options: argparse.Namespace, ports: dict[str, int], until: float
     check_free(ports)
     settings = run.settings_from(options, f"http://127.0.0.1:{ports['grpc']}")
     print("==> starting the collector and the hosting platform, and giving it a day of history", flush=True)
-    with collector(options.home, ports) as collecting, run.platform(
-        settings,
-        options.panel_port,
-        history=not options.no_history,
-        collector_ready=lambda: wait_healthy(collecting, ports["health"]),
-    ) as running:
+    with (
+        collector(options.home, ports) as collecting,
+        run.platform(
+            settings,
+            options.panel_port,
+            history=not options.no_history,
+            collector_ready=lambda: wait_healthy(collecting, ports["health"]),
+        ) as running,
+    ):
         print(f"\n  the page        http://127.0.0.1:{ports['web']}/", flush=True)
         run.announce(running)
         print("  stop            Ctrl-C\n", flush=True)

@@ -1,12 +1,13 @@
 """Starts the example platform for a test and waits for what its spans should show. Not the assertions."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from hosting.sink import Seen, Sink
@@ -22,15 +23,14 @@ class Run:
     sink: Sink
     process: subprocess.Popen[str]
     panel: str = ""
-    said: list[str] = field(default_factory=list)
 
-    def until(self, what: str, seen: Callable[[list[Seen]], bool], timeout_s: float = 90) -> list[Seen]:
-        """Wait until the spans show something; fails saying what was waited for."""
+    def until(self, missing: Callable[[list[Seen]], list[str]], timeout_s: float = 90) -> list[Seen]:
+        """Wait until the spans lack nothing; fails saying what was still missing."""
         give_up = time.monotonic() + timeout_s
-        while not seen(spans := self.sink.spans()):
+        while lacking := missing(spans := self.sink.spans()):
             if time.monotonic() > give_up or self.process.poll() is not None:
                 logs = "\n".join(path.read_text()[-800:] for path in (self.home / "logs").iterdir())
-                raise AssertionError(f"never seen: {what}; the platform said {self.said}; its logs:\n{logs}")
+                raise AssertionError(f"not seen in the spans: {lacking}; the platform's logs:\n{logs}")
             time.sleep(0.5)
         return spans
 
@@ -40,25 +40,35 @@ class Run:
         return self.process.wait(60)
 
 
-def start(home: Path, sink: Sink, *options: str) -> Run:
-    """Start the platform and wait until it has said where it is."""
+@contextlib.contextmanager
+def platform(home: Path, *options: str) -> Iterator[Run]:
+    """Run the platform, from where it has said where it is; whatever happens, nothing of it stays."""
+    sink = Sink()
     command = [sys.executable, "-m", "examples.hosting.run", "--collector-endpoint", sink.endpoint]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [*command, "--home", str(home), "--no-history", *options],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
-    run = Run(home, sink, process)
-    for line in process.stdout or ():
-        run.said.append(line)
+    ) as process:
+        try:
+            yield _said_where(Run(home, sink, process))
+        finally:
+            process.terminate()
+            sink.close()
+
+
+def _said_where(run: Run) -> Run:
+    said = []
+    for line in run.process.stdout or ():
+        said.append(line)
         if "control panel" in line:
             run.panel = line.split()[-1]
         if "logs" in line:
             return run
-    raise AssertionError(f"the platform did not start: {run.said}")
+    raise AssertionError(f"the platform did not start: {said}")
 
 
 def alive(home: Path) -> list[str]:
