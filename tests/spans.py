@@ -8,7 +8,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
 
 from otel_cx_collector.decode import DecodeLimits
@@ -59,29 +59,18 @@ ATTEMPT: dict[str, Any] = {"otelcx.journey.attempt": "a-1"}
 
 Attributes = Mapping[str, Any]
 
+_KINDS = {str: "string_value", bool: "bool_value", int: "int_value", float: "double_value", bytes: "bytes_value"}
 
-def any_value(value: Any) -> AnyValue:  # noqa: PLR0911 - one kind of value a line
+
+def any_value(value: Any) -> AnyValue:
     """A Python value as OTLP has it; None is the empty one."""
     if value is None:
         return AnyValue()
-    if isinstance(value, bool):
-        return AnyValue(bool_value=value)
-    if isinstance(value, int):
-        return AnyValue(int_value=value)
-    if isinstance(value, float):
-        return AnyValue(double_value=value)
-    if isinstance(value, bytes):
-        return AnyValue(bytes_value=value)
-    made = AnyValue()
     if isinstance(value, list):
-        made.array_value.values.extend(map(any_value, value))
-        made.array_value.SetInParent()
-        return made
+        return AnyValue(array_value=ArrayValue(values=map(any_value, value)))
     if isinstance(value, dict):
-        made.kvlist_value.values.extend(pairs(value))
-        made.kvlist_value.SetInParent()
-        return made
-    return AnyValue(string_value=value)
+        return AnyValue(kvlist_value=KeyValueList(values=pairs(value)))
+    return AnyValue(**{_KINDS[type(value)]: value})
 
 
 def pairs(attributes: Attributes) -> list[KeyValue]:
