@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from contextvars import ContextVar, Token
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 Routes = Mapping[str, str]
 """`"METHOD /path/{parameter}"` -> `"journey/step"`."""
+
+Identity = Mapping[str, Any] | None
+"""What `identify=` of a middleware returns: the keyword arguments of `otel_cx.identify`, or None."""
 
 _ROUTE: Final = re.compile(r"([A-Z]+) (/\S*)")
 _waiting: ContextVar[Arrival | None] = ContextVar("otelcx-arrival", default=None)
@@ -82,14 +85,19 @@ class Arrival:
 
     __slots__ = ("_attempt", "_identified", "_step", "_target", "taken")
 
-    def __init__(
-        self, target: tuple[str, str] | None, attempt: object = None, identity: Mapping[str, object] | None = None
-    ) -> None:
+    def __init__(self, target: tuple[str, str] | None = None) -> None:
         self._target = target
-        self._attempt = None if attempt is None else runtime_value(attempt)
-        self._identified: Attributes = {} if identity is None else described(**identity)
+        self._attempt: str | None = None
+        self._identified: Attributes = {}
         self._step: Step | None = None
         self.taken = False
+
+    def tell(self, attempt: object, identity: Identity) -> None:
+        """Adds what the middleware's callbacks answered. Raises what a wrong answer raises, the attempt kept."""
+        if attempt is not None:
+            self._attempt = runtime_value(attempt)
+        if identity is not None:
+            self._identified = described(**identity)
 
     @property
     def wants_span(self) -> bool:
@@ -147,14 +155,17 @@ def arrive(arrival: Arrival) -> Token[Arrival | None] | None:
         arrival.apply(span, state.holder, innermost(context, state))
         return None
     if span.get_span_context().is_valid:
-        arrival.taken = True  # the request is not sampled; nothing is lost that others keep
+        arrival.taken = not span.is_recording()  # not sampled: nothing is lost that others keep
         return None
     return _waiting.set(arrival)
 
 
 def depart(arrival: Arrival, token: Token[Arrival | None] | None) -> None:
-    """Ends the wait; counts an arrival that no span took."""
-    if token is not None:
-        _waiting.reset(token)
+    """Ends the wait; counts an arrival that no span took. Never raises."""
+    try:
         if arrival.wants_span:
             count(Reason.NO_SERVER_SPAN)
+        if token is not None:
+            _waiting.reset(token)
+    except ValueError:  # closed by another task: this context waits for nothing
+        return

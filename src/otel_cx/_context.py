@@ -39,7 +39,6 @@ INHERITED: Final = otel_context.create_key("otelcx-inherited")
 _STATE: Final = "_otelcx_state"
 _NOTHING: Final[Attributes] = {}
 _OF_THE_ATTEMPT: Final = (semconv.JOURNEY_NAME, semconv.JOURNEY_ATTEMPT)
-_identify_lock = threading.Lock()
 
 
 class Holder:
@@ -49,10 +48,11 @@ class Holder:
     `version` grows with each change. `journey` and `attempt` are what the root carries.
     """
 
-    __slots__ = ("_root", "attempt", "identified", "inherited", "journey", "version")
+    __slots__ = ("_learning", "_root", "attempt", "identified", "inherited", "journey", "version")
 
     def __init__(self, root: Span, inherited: Attributes) -> None:
         self._root = weakref.ref(root)  # the root's own state leads here: no circle for the garbage collector
+        self._learning = threading.Lock()
         self.inherited = inherited
         self.identified: Attributes = _NOTHING
         self.version = 1
@@ -90,7 +90,7 @@ class Holder:
 
     def learn(self, values: Attributes) -> None:
         """Adds what `identify` found out; another customer begins with nothing of the one before."""
-        with _identify_lock:
+        with self._learning:
             before = self.identified
             another = _differ(before, values)
             self.identified = dict(values) if another else {**before, **values}
@@ -230,7 +230,7 @@ def leave(token: Token[Context]) -> None:
     """
     try:
         token.var.reset(token)
-    except ValueError:
+    except (ValueError, RuntimeError):
         return
     except AttributeError:  # a runtime context of another kind, chosen by OTEL_PYTHON_CONTEXT
         otel_context.detach(token)

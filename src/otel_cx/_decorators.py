@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 from opentelemetry import context as otel_context
 
 from otel_cx._context import leave
+from otel_cx.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Mapping
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 def wrap(function: Callable[..., Any], opener: Opener) -> Callable[..., Any]:
     """Returns `function` wrapped so that `opener` is open while it runs; name, signature and binding stay."""
     inner = _innermost_function(function)
+    if inspect.isclass(inner) or not callable(inner):
+        raise ConfigurationError(f"{inner!r} cannot be decorated. Decorate a function or a method.")
     run: Callable[..., Any] = _call
     if inspect.isasyncgenfunction(inner):
         run = _async_generator

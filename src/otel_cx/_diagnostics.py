@@ -4,6 +4,7 @@ Each reason is logged once in a process, as a warning that shows no value; after
 """
 
 import logging
+import os
 import threading
 from enum import StrEnum
 from typing import Self
@@ -36,8 +37,9 @@ class Reason(StrEnum):
     NO_SERVER_SPAN = (
         "no_server_span",
         (
-            "the middleware served a request for which nobody started a server span, so its step is not recorded: "
-            "instrument the framework with the opentelemetry-instrumentation package of its name"
+            "the middleware served a request of which no server span was recorded, so its step is not either; unless "
+            "it was not sampled: instrument the framework with the opentelemetry-instrumentation package of its name, "
+            "and give the tracer provider in use to otel_cx.install"
         ),
     )
     BAGGAGE_UNTRUSTED = "baggage_untrusted", "incoming otelcx.* baggage was removed, its sender is not trusted"
@@ -52,6 +54,15 @@ class Reason(StrEnum):
         ),
     )
     INTERNAL = "internal", "an error of the SDK was caught before it reached the application"
+
+
+def _new_lock() -> None:
+    global _lock  # noqa: PLW0603 - a child forked while another thread counts must not wait for that thread
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_lock)
 
 
 def count(reason: Reason, cause: BaseException | None = None) -> None:

@@ -33,7 +33,7 @@ def install(provider: TracerProvider, settings: Settings | None = None) -> None:
 
     from otel_cx.propagator import CXPropagator
 
-    runtime.settings = Settings.from_env() if settings is None else settings
+    decided = Settings.from_env() if settings is None else settings
     if not hasattr(provider, "add_span_processor"):
         raise ConfigurationError(
             f"{type(provider).__name__} cannot take span processors. Pass the TracerProvider of opentelemetry-sdk."
@@ -43,6 +43,7 @@ def install(provider: TracerProvider, settings: Settings | None = None) -> None:
         setattr(provider, _INSTALLED, True)
     if not isinstance(propagate.get_global_textmap(), CXPropagator):
         propagate.set_global_textmap(CXPropagator(propagate.get_global_textmap()))
+    runtime.settings = decided
     runtime.tracer = provider.get_tracer("otel_cx")
     runtime.sampler_is_blind = _is_blind(getattr(provider, "sampler", None))
 
@@ -67,7 +68,6 @@ def configure(
     asked = (endpoint, dict(resource or {}), settings)
     if _configured:
         return _configured_before(asked)
-    provider = _provider(endpoint, resource)
     from opentelemetry import trace
 
     if not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
@@ -75,6 +75,7 @@ def configure(
             f"The global tracer provider is already a {type(trace.get_tracer_provider()).__name__}. "
             "Call otel_cx.install(provider) with it instead of configure()."
         )
+    provider = _provider(endpoint, resource)
     install(provider, settings)
     trace.set_tracer_provider(provider)
     _configured.append((asked, provider))

@@ -148,12 +148,14 @@ class StepOpener(Opener):
             if error is not None:
                 step.observe_inside(error, self._rejects)
             return
-        state = state_of(step.span)
-        if state is not None and state.holder.version != scope.version:
-            step.span.set_attributes(state.holder.identified)
-        if error is not None:
-            step.observe(error, self._rejects)
-        step.span.end()
+        try:
+            state = state_of(step.span)
+            if state is not None and state.holder.version != scope.version and state.holder.identified:
+                step.span.set_attributes(state.holder.identified)
+            if error is not None:
+                step.observe(error, self._rejects)
+        finally:
+            step.span.end()
 
     def __enter__(self) -> Step:
         scope = self._enter()

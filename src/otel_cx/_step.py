@@ -83,10 +83,10 @@ class Step:
         elif is_cancellation(error):
             self._conclude("cancelled", _error_type(error))
         elif isinstance(error, Exception):
-            self.span.record_exception(error)
-            self.span.set_status(StatusCode.ERROR, f"{type(error).__name__}: {error}")
             if self._outcome is None:
                 self._write({semconv.ERROR_TYPE: _error_type(error)})
+            self.span.set_status(StatusCode.ERROR, _described(error))
+            self.span.record_exception(error)
 
     def observe_inside(self, error: BaseException, rejects: tuple[type[BaseException], ...]) -> None:
         """Reads a rejection off an exception that leaves an inner opening of this same execution."""
@@ -121,6 +121,13 @@ def _is_currency(unit: str) -> bool:
 
 def _error_type(error: BaseException) -> str:
     return type(error).__qualname__.rpartition("<locals>.")[2]
+
+
+def _described(error: BaseException) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 - an exception of the application that cannot be printed
+        return type(error).__name__
 
 
 def is_cancellation(error: BaseException) -> bool:

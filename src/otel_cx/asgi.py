@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from otel_cx._arrival import Arrival, Routes, RouteTable, arrive, depart
+from otel_cx._arrival import Arrival, Identity, Routes, RouteTable, arrive, depart
 from otel_cx._diagnostics import Reason, count
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
-Identity = Mapping[str, object] | None
 
 
 class CXMiddleware:
@@ -49,9 +48,13 @@ class CXMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        arrival, token = Arrival(None), None
+        arrival, token = Arrival(), None
         try:
-            arrival = await self._arrival(scope)
+            arrival = Arrival(self._routes.find(scope["method"], _path(scope)))
+            arrival.tell(await _answer(self._attempt, scope), await _answer(self._identify, scope))
+        except Exception as error:  # noqa: BLE001 - never the application's failure
+            count(Reason.INTERNAL, error)
+        try:
             token = arrive(arrival)
         except Exception as error:  # noqa: BLE001 - never the application's failure
             count(Reason.INTERNAL, error)
@@ -63,20 +66,17 @@ class CXMiddleware:
         finally:
             depart(arrival, token)
 
-    async def _arrival(self, scope: Scope) -> Arrival:
-        path: str = scope["path"]
-        root: str = scope.get("root_path", "")
-        if root and path.startswith(root + "/"):
-            path = path[len(root) :]
-        return Arrival(
-            self._routes.find(scope["method"], path),
-            await _answer(self._attempt, scope),
-            await _answer(self._identify, scope),
-        )
+
+def _path(scope: Scope) -> str:
+    """Returns the path below the place where the application is mounted, as routes are written."""
+    path, root = str(scope["path"]), str(scope.get("root_path", ""))
+    return path[len(root) :] if root and path.startswith(root + "/") else path
 
 
 async def _answer(ask: Callable[[Scope], Any] | None, scope: Scope) -> Any:
-    if ask is None:
+    try:
+        answer = None if ask is None else ask(scope)
+        return await answer if inspect.isawaitable(answer) else answer
+    except Exception as error:  # noqa: BLE001 - never the application's failure
+        count(Reason.INTERNAL, error)
         return None
-    answer = ask(scope)
-    return await answer if inspect.isawaitable(answer) else answer

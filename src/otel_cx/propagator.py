@@ -118,6 +118,7 @@ def _members_to_send(context: Context) -> Mapping[str, str]:
     if not attributes:
         return {}
     if not may_leave(span, runtime.settings):
-        count(Reason.EGRESS_DENIED)
+        if span.is_recording():  # else the call is not sampled, and nobody would record what it brings
+            count(Reason.EGRESS_DENIED)
         return {}
     return outgoing(attributes, runtime.settings)

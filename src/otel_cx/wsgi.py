@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from otel_cx._arrival import Arrival, Routes, RouteTable, arrive, depart
+from otel_cx._arrival import Arrival, Identity, Routes, RouteTable, arrive, depart
 from otel_cx._diagnostics import Reason, count
 
 Environ = dict[str, Any]
 WSGIApp = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
-Identity = Mapping[str, object] | None
 
 
 class CXMiddleware:
@@ -43,9 +42,13 @@ class CXMiddleware:
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Serves one request; the body is the application's, untouched."""
-        arrival, token = Arrival(None), None
+        arrival, token = Arrival(), None
         try:
-            arrival = self._arrival(environ)
+            arrival = Arrival(self._routes.find(environ["REQUEST_METHOD"], environ.get("PATH_INFO") or "/"))
+            arrival.tell(_answer(self._attempt, environ), _answer(self._identify, environ))
+        except Exception as error:  # noqa: BLE001 - never the application's failure
+            count(Reason.INTERNAL, error)
+        try:
             token = arrive(arrival)
         except Exception as error:  # noqa: BLE001 - never the application's failure
             count(Reason.INTERNAL, error)
@@ -54,9 +57,10 @@ class CXMiddleware:
         finally:
             depart(arrival, token)
 
-    def _arrival(self, environ: Environ) -> Arrival:
-        return Arrival(
-            self._routes.find(environ["REQUEST_METHOD"], environ.get("PATH_INFO") or "/"),
-            self._attempt(environ) if self._attempt is not None else None,
-            self._identify(environ) if self._identify is not None else None,
-        )
+
+def _answer(ask: Callable[[Environ], Any] | None, environ: Environ) -> Any:
+    try:
+        return None if ask is None else ask(environ)
+    except Exception as error:  # noqa: BLE001 - never the application's failure
+        count(Reason.INTERNAL, error)
+        return None
