@@ -5,7 +5,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WHAT := pyproject.toml collector/pyproject.toml constraints.txt examples/requirements.txt
-export UV_NO_PROGRESS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check bench format clean
