@@ -39,9 +39,17 @@ class Child:
             tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
             raise ChildError(f"{self.name} ended with code {code}; the end of {self.log}:\n{tail}")
 
+    def ask_to_stop(self) -> None:
+        """Ask the child to stop, and do not wait."""
+        self.process.send_signal(signal.SIGTERM)
+
     def stop(self) -> None:
         """Ask the child to stop and wait until it has."""
-        self.process.send_signal(signal.SIGTERM)
+        self.ask_to_stop()
+        self.wait()
+
+    def wait(self) -> None:
+        """Wait until a child that was asked has stopped; one that will not is killed."""
         try:
             self.process.wait(STOP_S)
         except subprocess.TimeoutExpired:

@@ -79,9 +79,13 @@ class Platform:
             self.deploy(wanted)
 
     def stop(self) -> None:
-        """Stop the people first, then what they used."""
-        for child in reversed(self.children.values()):
-            child.stop()
+        """Stop the people first, then what they used, all at once."""
+        if people := self.children.pop("traffic", None):
+            people.stop()
+        for child in self.children.values():
+            child.ask_to_stop()
+        for child in self.children.values():
+            child.wait()
 
     def _service(self, name: str, release: str) -> Child:
         environment = {**self._environment, **replace(self.settings, release=release).environment()}
@@ -191,12 +195,13 @@ def settings_from(options: argparse.Namespace, collector: str) -> Settings:
 
 def announce(running: Platform) -> None:
     """Say where the platform is and how it is broken."""
+    broken = ", ".join(Faults(running.settings.home).on())
     print(
         f"  control panel   {running.settings.panel}\n"
         f"  break it        {running.settings.panel}/faults\n"
         f"  or by command   python -m examples.hosting.faults payment-errors on --share 0.4\n"
         f"                  python -m examples.hosting.faults off all\n"
-        f"  logs            {running.settings.home / 'logs'}",
+        f"  logs            {running.settings.home / 'logs'}" + (f"\n  still broken    {broken}" if broken else ""),
         flush=True,
     )
 

@@ -10,7 +10,7 @@ HOUR_S: Final = 3600
 DAY_S: Final = 24 * HOUR_S
 LENGTH_S: Final = DAY_S - 15 * 60
 """The collector takes nothing older than 24 h, so history stops a little short of that."""
-BUSY_S: Final = 70 * 60
+BUSY_S: Final = 65 * 60
 """For so long before the start the past was as busy as the present: baselines of the last hour hold at once."""
 NIGHT: Final = 0.04
 """How busy the quietest hour was, as a share of the present."""
@@ -21,7 +21,7 @@ def busy(age_s: float) -> float:
     if age_s <= BUSY_S:
         return 1.0
     wave = (1 + cos(2 * pi * (age_s - BUSY_S) / (DAY_S - BUSY_S))) / 2
-    return NIGHT + (1 - NIGHT) * wave**12
+    return NIGHT + (1 - NIGHT) * wave**18
 
 
 @dataclass(frozen=True, slots=True)
