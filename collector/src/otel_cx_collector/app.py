@@ -3,6 +3,7 @@
 Nothing is decided here; effects that the stages ask for are performed here.
 """
 
+import os
 import secrets
 import threading
 from collections import Counter
@@ -18,7 +19,7 @@ from otel_cx_collector import clock
 from otel_cx_collector.config import Settings
 from otel_cx_collector.control import Control
 from otel_cx_collector.decode import DecodeLimits, logs, metrics
-from otel_cx_collector.errors import Unavailable
+from otel_cx_collector.errors import Unavailable, UserError
 from otel_cx_collector.events import NS, Refusal, to_batch
 from otel_cx_collector.health import Health
 from otel_cx_collector.inventory import Inventory
@@ -34,7 +35,7 @@ from otel_cx_collector.receive import (
     Signal,
 )
 from otel_cx_collector.store import Flusher, Store
-from otel_cx_collector.tag import Bounds, Decoded, Tagger, decode_traces, decode_traces_json
+from otel_cx_collector.tag import Bounds, Decoded, HashKeys, Tagger, decode_traces, decode_traces_json
 from otel_cx_collector.traffic import Traffic, unmapped
 from otel_cx_collector.views.source import Intake
 from otel_cx_collector.web import WebServer, WebSettings
@@ -48,6 +49,8 @@ OBSERVE_EVERY_NS: Final = NS
 OBSERVE_MAX_BYTES: Final = 1 << 20
 """Larger requests are not read for that: it would cost more than it tells."""
 GRACE_S: Final = 5.0
+KEY_FILE: Final = "OTELCX_KEY_FILE"
+"""Names the file of hash keys; the SDK reads the same variable."""
 FLUSH_TIMEOUT_S: Final = 10.0
 """A round waits this long for what was acknowledged before it to be stored; then it is late, and says so."""
 
@@ -71,7 +74,7 @@ class Ingest:
     """The sink of both receivers: a body in, rows durable, an answer out. Called from many threads at once."""
 
     def __init__(self, inventory: Inventory, settings: Settings, rows: Log, now_ns: Callable[[], int]) -> None:
-        self._tagger = Tagger(inventory)
+        self._tagger = Tagger(inventory, hash_keys(inventory))
         self._limits = DecodeLimits(
             spans=settings.limits.spans, attributes=settings.limits.attributes, nesting=settings.limits.nesting
         )
@@ -235,6 +238,27 @@ class App:
     def stop(self) -> None:
         """Take no more, store what was acknowledged, let go of everything: in the opposite order of the start."""
         self._stack.close()
+
+
+def hash_keys(inventory: Inventory) -> HashKeys | None:
+    """The key that raw ids are hashed with, from the file that OTELCX_KEY_FILE names; None when nothing is hashed.
+
+    Raises:
+        UserError: The inventory asks for hashed ids and there is no usable key.
+    """
+    path = os.environ.get(KEY_FILE)
+    if path:
+        try:
+            return HashKeys.parse(Path(path).read_text())
+        except OSError as error:
+            raise UserError(f"{KEY_FILE}={path} cannot be read: {error.strerror}; name a readable key file") from error
+    hashed = [name for name, rule in inventory.identify.items() if rule.hash]
+    if hashed:
+        raise UserError(
+            f"identify.{hashed[0]} asks for hashed ids and there is no key; set {KEY_FILE} to a file that holds "
+            "'<key id>:<secret of 16 characters or more>', the same that the SDK uses"
+        )
+    return None
 
 
 def _flushed(flusher: Flusher) -> None:

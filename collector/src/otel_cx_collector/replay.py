@@ -22,7 +22,7 @@ from otel_cx_collector.inventory import Inventory
 from otel_cx_collector.measure.evaluation import evaluate, figures
 from otel_cx_collector.measure.report import Json, journey_report, timestamp
 from otel_cx_collector.store import Store
-from otel_cx_collector.tag import Bounds, Tagger, decode_traces_dict, median_end_ns
+from otel_cx_collector.tag import Bounds, HashKeys, Tagger, decode_traces_dict, median_end_ns
 
 LATE_NS: Final = 24 * 3600 * NS
 """A span this much older than its line's arrival is `too_late`."""
@@ -31,6 +31,8 @@ FUTURE_NS: Final = 300 * NS
 NEVER_NS: Final = 2**63 - 1
 CHUNK_ROWS: Final = 50_000
 """Rows gathered before they become one Arrow batch."""
+ANY_KEY: Final = HashKeys("replay", b"counts do not depend on it")
+"""Pseudonyms never leave a replay: it reports counts."""
 REPORTED: Final = tuple(reason for reason in Refusal)
 
 
@@ -73,7 +75,7 @@ def run(paths: list[str], inventory: Inventory, at_s: list[int] | None = None) -
     Raises:
         UserError: A file cannot be read, or holds what this version does not evaluate.
     """
-    recording = read(paths, Tagger(inventory))
+    recording = read(paths, Tagger(inventory, ANY_KEY))
     table = _in_time(recording)
     with Store.temporary() as store:
         store.insert_steps(table)
