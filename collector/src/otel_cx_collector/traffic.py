@@ -1,13 +1,13 @@
 """What traffic is seen, tagged or not: a bounded count of kinds of spans. Not rows, and nothing is judged from it.
 
-Called for a sample of the requests that were accepted. Bad input, spans that are too large and kinds beyond the limits
-are counted and passed over; nothing is raised.
+Called for a sample of the accepted requests. What cannot be read is counted and passed over; nothing is raised.
 """
 
 import re
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from threading import Lock
 from typing import Any, Final
 
@@ -28,19 +28,19 @@ from otel_cx_collector.tag.matching import HTTP_METHODS, HTTP_ROUTES, RPC, USER_
 __all__ = ["Observed", "Traffic", "unmapped"]
 
 MAX_KINDS: Final = 2_000
-"""Kinds of spans kept apart; a platform of 50 services has some hundreds. Further ones are counted as ``overflow``."""
+"""Kinds of spans kept apart; a platform of 50 services has some hundreds."""
 MAX_VALUES: Final = 64
 """Values kept of one dimension of one kind."""
 MAX_ATTEMPTS: Final = 5_000
 """Attempts whose order of steps is remembered, the latest."""
 MAX_STEPS: Final = 64
-"""Kinds remembered of one attempt."""
+"""Kinds remembered of one attempt, for their order."""
 MAX_TEXT: Final = 200
 """Characters kept of any text."""
 MAX_SPAN_BYTES: Final = 64 << 10
-"""A span or resource that is larger is passed over: protobuf may take 80 times its size once built."""
+"""Larger spans and resources are not read: protobuf may take 80 times its size once built."""
 MAX_SPANS: Final = 20_000
-"""Spans looked at in one request."""
+"""Spans read of one request, as many as a request may have."""
 
 _KINDS: Final = {SERVER: "server", CONSUMER: "consumer"}
 _IDS: Final = ("enduser.id", "user.id", "enduser.pseudo.id", "user.hash")
@@ -63,6 +63,10 @@ _WANTED: Final = frozenset(
         *_IDS,
     }
 )
+_RESOURCE_SPANS: Final = tag_of(1)
+_RESOURCE: Final = tag_of(1)
+_INNER: Final = tag_of(2)
+"""ScopeSpans in ResourceSpans, Span in ScopeSpans: opentelemetry-proto, trace.proto."""
 _ID_SEGMENT: Final = re.compile(r"\d+|[0-9a-fA-F-]{8,}|.{33,}")
 """A part of a path that is more likely an id than a word."""
 
@@ -85,6 +89,7 @@ class _Span:
 class _Tally:
     """What is counted of one kind."""
 
+    number: int
     spans: int = 0
     entries: int = 0
     attempts: int = 0
@@ -133,68 +138,70 @@ class Traffic:
         self.requests = 0
         self.unreadable = 0
         """Requests that could not be read to their end."""
-        self.overflow = 0
-        """Spans of kinds beyond MAX_KINDS."""
+        self.passed_over = 0
+        """Spans that are not counted: of kinds beyond MAX_KINDS, or larger than MAX_SPAN_BYTES."""
         self._tallies: dict[_Kind, _Tally] = {}
-        self._order: OrderedDict[tuple[str, str], dict[_Kind, int]] = OrderedDict()
+        self._order: OrderedDict[tuple[str, str], dict[int, int]] = OrderedDict()
+        """Attempt and what is ordered in it -> number of the kind -> its earliest end; the latest attempts."""
         self._lock = Lock()
 
     def observe(self, body: bytes, encoding_json: bool) -> None:
         """Count the spans of one ExportTraceServiceRequest, decompressed. Never raises."""
         spans = _json_spans(body) if encoding_json else _protobuf_spans(body)
-        found: list[tuple[_Kind, _Span]] = []
-        readable = True
+        unreadable = False
         try:
-            for _, span in zip(range(MAX_SPANS), spans, strict=False):
-                kind = _kind(span)
-                if kind:
-                    found.append((kind, span))
+            for span in islice(spans, MAX_SPANS):
+                self._see(span)
         except (BadRequest, TooLarge, DecodeError, IndexError, ValueError):
-            readable = False
+            unreadable = True
         with self._lock:
             self.requests += 1
-            self.unreadable += not readable
-            for kind, span in found:
-                self._add(kind, span)
+            self.unreadable += unreadable
 
     def observed(self) -> list[Observed]:
         """What was seen so far, most frequent first; equal counts in the order of their texts."""
         with self._lock:
             positions = self._positions()
-            found = [_observed(kind, tally, positions.get(kind)) for kind, tally in self._tallies.items()]
-        return sorted(
-            found, key=lambda each: (-each.spans, each.service, each.route, each.rpc, each.journey, each.step)
-        )
+            found = [_observed(kind, tally, positions.get(tally.number)) for kind, tally in self._tallies.items()]
+        return sorted(found, key=lambda each: (-each.spans, each.service, each.kind, *_called(each)))
 
-    def _add(self, kind: _Kind, span: _Span) -> None:
+    def _see(self, span: _Span | None) -> None:
+        kind = None if span is None else _kind(span)
+        with self._lock:
+            if span is None:
+                self.passed_over += 1
+            elif kind is not None:
+                self._count(kind, span)
+
+    def _count(self, kind: _Kind, span: _Span) -> None:
         tally = self._tallies.get(kind)
         if tally is None:
             if len(self._tallies) >= MAX_KINDS:
-                self.overflow += 1
+                self.passed_over += 1
                 return
-            tally = self._tallies[kind] = _Tally()
+            tally = self._tallies[kind] = _Tally(len(self._tallies))
         tally.add(span)
-        self._remember(kind, span)
+        self._remember(kind, tally.number, span)
 
-    def _remember(self, kind: _Kind, span: _Span) -> None:
+    def _remember(self, kind: _Kind, number: int, span: _Span) -> None:
         attributes = span.attributes
         attempt = attributes.get(semconv.JOURNEY_ATTEMPT) or attributes.get(semconv.SESSION_ID) or span.trace_id
         group = (attempt, _group(kind))
         done = self._order.setdefault(group, {})
         self._order.move_to_end(group)
-        if kind in done or len(done) < MAX_STEPS:
-            done[kind] = min(done.get(kind, span.end_ns), span.end_ns)
+        if number in done or len(done) < MAX_STEPS:
+            done[number] = min(done.get(number, span.end_ns), span.end_ns)
         if len(self._order) > MAX_ATTEMPTS:
             self._order.popitem(last=False)
 
-    def _positions(self) -> dict[_Kind, float]:
-        sums: dict[_Kind, tuple[int, int]] = {}
+    def _positions(self) -> dict[int, float]:
+        """Mean place of each kind, by its number, among the others of its attempts."""
+        places: dict[int, list[int]] = {}
         for done in self._order.values():
             if len(done) > 1:
-                for place, kind in enumerate(sorted(done, key=lambda each: (done[each], each))):
-                    total, count = sums.get(kind, (0, 0))
-                    sums[kind] = (total + place, count + 1)
-        return {kind: total / count for kind, (total, count) in sums.items()}
+                for place, number in enumerate(sorted(done, key=lambda each: (done[each], each))):
+                    places.setdefault(number, []).append(place)
+        return {number: sum(found) / len(found) for number, found in places.items()}
 
 
 def unmapped(observed: list[Observed], inventory: Inventory) -> list[Observed]:
@@ -214,6 +221,10 @@ def _mapped(each: Observed, inventory: Inventory) -> bool:
 
 def _covers(rule: Match | Ignore, each: Observed) -> bool:
     return rule.service in (None, each.service) and rule.route in (None, each.route)
+
+
+def _called(each: Observed) -> tuple[str, ...]:
+    return each.route, each.rpc, each.destination, each.journey, each.step
 
 
 def _observed(kind: _Kind, tally: _Tally, position: float | None) -> Observed:
@@ -293,31 +304,29 @@ def _usable(end_ns: int) -> int:
     return end_ns if 0 < end_ns < 1 << 63 else 0
 
 
-def _protobuf_spans(body: bytes) -> Iterator[_Span]:
-    """Spans one by one, so that no request is ever built as a whole."""
+def _protobuf_spans(body: bytes) -> Iterator[_Span | None]:
+    """Spans one by one, so that no request is ever built as a whole; None for one that is too large."""
     for tag, start, stop in fields(body, 0, len(body)):
-        if tag == tag_of(1):
-            blocks = list(_limited(fields(body, start, stop)))
+        if tag == _RESOURCE_SPANS:
+            blocks = list(islice(fields(body, start, stop), MAX_SPANS))
             resource: _Attributes = {}
             for inner, begin, end in blocks:
-                if inner == tag_of(1) and end - begin <= MAX_SPAN_BYTES:
+                if inner == _RESOURCE and end - begin <= MAX_SPAN_BYTES:
                     resource |= _pairs(resource_pb2.Resource.FromString(body[begin:end]).attributes)
             for inner, begin, end in blocks:
-                if inner == tag_of(2):
+                if inner == _INNER:
                     yield from _scope_spans(body, begin, end, resource)
 
 
-def _limited(items: Iterator[tuple[int, int, int]]) -> Iterator[tuple[int, int, int]]:
-    return (item for _, item in zip(range(MAX_SPANS), items, strict=False))
-
-
-def _scope_spans(body: bytes, start: int, stop: int, resource: _Attributes) -> Iterator[_Span]:
+def _scope_spans(body: bytes, start: int, stop: int, resource: _Attributes) -> Iterator[_Span | None]:
     for tag, begin, end in fields(body, start, stop):
-        if tag == tag_of(2) and end - begin <= MAX_SPAN_BYTES:
+        if tag == _INNER and end - begin > MAX_SPAN_BYTES:
+            yield None
+        elif tag == _INNER:
             span = trace_pb2.Span.FromString(body[begin:end])
             yield _Span(
                 kind=span.kind,
-                trace_id=span.trace_id.hex(),
+                trace_id=span.trace_id[:16].hex(),
                 root=not span.parent_span_id,
                 end_ns=_usable(span.end_time_unix_nano),
                 attributes=resource | _pairs(span.attributes),

@@ -72,13 +72,13 @@ def test_keys_stand_in_the_schema_by_the_names_of_the_file() -> None:
 
 def test_the_published_schema_is_the_schema() -> None:
     assert json.loads(PUBLISHED.read_text()) == json_schema(), (
-        "run: .venv/bin/python -m otel_cx_collector.inventory > docs/reference/cx.schema.json"
+        "run: .venv/bin/otel-cx-collector validate --schema > docs/reference/cx.schema.json"
     )
 
 
 def test_the_command_prints_the_published_schema() -> None:
     printed = subprocess.run(
-        [sys.executable, "-m", "otel_cx_collector.inventory"], check=True, capture_output=True, text=True
+        [sys.executable, "-m", "otel_cx_collector", "validate", "--schema"], check=True, capture_output=True, text=True
     ).stdout
 
     assert printed == PUBLISHED.read_text()

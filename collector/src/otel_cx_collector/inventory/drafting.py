@@ -8,11 +8,14 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from pydantic import ValidationError
+
 from otel_cx import semconv
 from otel_cx_collector.inventory.file import DEFAULT_ENVIRONMENTS, MAX_ENVIRONMENTS
 from otel_cx_collector.inventory.observed import Observed
 from otel_cx_collector.inventory.quantities import format_time
-from otel_cx_collector.inventory.vocabulary import MAX_VALUES
+from otel_cx_collector.inventory.shape import METHODS, Ignore, Match
+from otel_cx_collector.inventory.vocabulary import MAX_VALUES, Shape
 
 MAX_STEPS: Final = 20
 """Steps proposed for a journey, the most frequent; a service's further routes are listed as a comment."""
@@ -28,6 +31,7 @@ _STATIC: Final = re.compile(
     r"/(?:static|assets|public|dist|_next)(?:/.*)?|/favicon\.\w+|/robots\.txt"
     r"|.*\.(?:css|js|mjs|map|png|jpe?g|gif|svg|ico|webp|woff2?|ttf)"
 )
+_ATTRIBUTE: Final = re.compile(r"[a-z][a-z0-9_.]{0,63}")
 _BARE: Final = re.compile(r"(?!(?:true|false|null|yes|no|on|off|y|n)$)[a-z][a-z0-9_-]*")
 """Texts that YAML 1.1 and 1.2 alike read as text without quotes."""
 
@@ -37,16 +41,9 @@ def draft(observations: Iterable[Observed]) -> str:
     seen = sorted(observations, key=lambda each: -each.spans)
     ignored = {each.route: why for each in seen if (why := _not_customers(each))}
     tagged = _by_journey(seen)
-    untagged = _by_service([each for each in seen if not each.journey and each.route not in ignored])
-    lines = [
-        *_header(seen),
-        *_environments(seen),
-        *_dimensions(seen),
-        *_identify(seen),
-        *_ignore(seen, ignored),
-        "",
-        "journeys:",
-    ]
+    untagged = _by_service([each for each in seen if each.route not in ignored])
+    lines = [*_header(seen), *_environments(seen), *_dimensions(seen), *_identify(seen), *_ignore(seen, ignored)]
+    lines += ["", "journeys:"]
     taken = set(tagged)
     for name, steps in tagged.items():
         lines += ["", *_tagged(name, steps)]
@@ -93,7 +90,8 @@ def _dimensions(seen: list[Observed]) -> Iterator[str]:
 
 
 def _identify(seen: list[Observed]) -> Iterator[str]:
-    attributes = sorted({name for each in seen if not each.customers for name in each.ids})
+    ids = {name for each in seen if not each.customers for name in each.ids}
+    attributes = sorted(name for name in ids if _ATTRIBUTE.fullmatch(name))
     if attributes:
         yield f"# Spans without otelcx.customer.id carry {_listed(attributes)}; to count customers by it (hashed here):"
         yield f"# identify: {{customer: {{attribute: {attributes[0]}, hash: true}}}}"
@@ -101,7 +99,7 @@ def _identify(seen: list[Observed]) -> Iterator[str]:
 
 def _not_customers(each: Observed) -> str:
     method, _, path = each.route.partition(" ")
-    if each.journey or method not in ("GET", "HEAD"):
+    if each.journey or method not in ("GET", "HEAD") or not _reads(Ignore, route=each.route):
         return ""
     if _HEALTH.fullmatch(path):
         return "health check"
@@ -109,7 +107,7 @@ def _not_customers(each: Observed) -> str:
 
 
 def _ignore(seen: list[Observed], routes: dict[str, str]) -> Iterator[str]:
-    probes = sorted({probe for each in seen for probe in each.probes})
+    probes = sorted({probe for each in seen for probe in each.probes if _reads(Ignore, user_agent=probe)})
     if not probes and not routes:
         return
     yield "ignore:  # guessed from path and User-Agent; counted as synthetic, never as customers"
@@ -132,16 +130,34 @@ def _by_service(seen: list[Observed]) -> dict[str, list[Observed]]:
     """Untagged work that a match rule can name, by service."""
     found: dict[str, list[Observed]] = {}
     for each in seen:
-        if each.kind == "server" and (each.route or each.rpc):
+        if each.kind == "server" and not each.journey and _called(each):
             found.setdefault(each.service, []).append(each)
     return dict(list(found.items())[:MAX_JOURNEYS])
 
 
+def _called(each: Observed) -> tuple[str, str] | None:
+    """Key and value of the match rule that names this kind of request of its service; None when no rule can."""
+    for key, value in (("route", each.route), ("rpc", each.rpc)):
+        if value and _reads(Match, **{"step": "any", "service": each.service, key: value}):
+            return key, value
+    return None
+
+
+def _reads(shape: type[Shape], **written: str) -> bool:
+    """Whether the file may hold a mapping of these keys."""
+    try:
+        shape.model_validate(written)
+    except ValidationError:
+        return False
+    return True
+
+
 def _tagged(name: str, kinds: list[Observed]) -> Iterator[str]:
-    order = _in_order({each.step: [other for other in kinds if other.step == each.step] for each in kinds})
+    order = _in_order((each.step, each) for each in kinds)
     spans = sum(each.spans for each in kinds)
     yield f"  {_quoted(name)}:  # tagged by the SDK, {spans} spans"
-    yield f"    service: {_quoted(kinds[0].service)}  # the one with the most spans"
+    if _reads(Ignore, service=kinds[0].service):
+        yield f"    service: {_quoted(kinds[0].service)}  # the one with the most spans"
     if not any(each.attempts for each in kinds):
         key = "the session" if any(each.sessions for each in kinds) else "the trace"
         yield f"    # no attempt on these spans: attempts are told apart by {key}; see attempt: in the reference"
@@ -157,20 +173,23 @@ def _untagged(name: str, service: str, kinds: list[Observed]) -> Iterator[str]:
         yield "    # every request here came from another traced service: remove it unless customers call it themselves"
     yield f"    service: {_quoted(service)}"
     taken: set[str] = set()
-    order = _in_order({each.route or each.rpc: [each] for each in kinds})
-    named = [(_free(_step_name(places[0]), taken), places[0]) for _, places in order[:MAX_STEPS]]
+    order = _in_order((called[1], each) for each in kinds if (called := _called(each)))
+    named = [(_free(_step_name(called), taken), places) for called, places in order[:MAX_STEPS]]
     yield "    steps:  # order guessed from sessions and traces; the last completes an attempt"
-    for step, each in named:
-        yield f"      - {_quoted(step)}  # {each.spans} spans"
+    for step, places in named:
+        yield f"      - {_quoted(step)}  # {sum(each.spans for each in places)} spans"
     yield from _beyond(order)
     yield "    match:"
-    for step, each in named:
-        rule = f"route: {_quoted(each.route)}" if each.route else f"rpc: {_quoted(each.rpc)}"
-        yield f"      - {{step: {_quoted(step)}, service: {_quoted(service)}, {rule}}}"
+    for step, places in named:
+        key, value = _called(places[0]) or ("", "")
+        yield f"      - {{step: {_quoted(step)}, service: {_quoted(service)}, {key}: {_quoted(value)}}}"
 
 
-def _in_order(steps: dict[str, list[Observed]]) -> list[tuple[str, list[Observed]]]:
-    """The most frequent steps, by mean position, then by when they were first seen."""
+def _in_order(kinds: Iterable[tuple[str, Observed]]) -> list[tuple[str, list[Observed]]]:
+    """Kinds by what they are called: the most frequent by mean position, then when first seen; then the rest."""
+    steps: dict[str, list[Observed]] = {}
+    for called, each in kinds:
+        steps.setdefault(called, []).append(each)
 
     def place(item: tuple[str, list[Observed]]) -> tuple[float, int, str]:
         known = [each for each in item[1] if each.position is not None]
@@ -193,9 +212,7 @@ def _left_out(seen: list[Observed]) -> Iterator[str]:
     consumers = sorted({f"{each.destination or '?'} ({each.service})" for each in seen if _is_unnamed_consumer(each)})
     if consumers:
         yield f"# Untagged consumers, which match rules name by service alone: {_listed(consumers)}"
-    bare = sorted(
-        {each.service for each in seen if each.kind == "server" and not (each.journey or each.route or each.rpc)}
-    )
+    bare = sorted({each.service for each in seen if each.kind == "server" and not each.journey and not _called(each)})
     if bare:
         yield f"# Server spans that no rule can tell apart (no http.route, no rpc.method) came from: {_listed(bare)}"
     refused = {each.journey for each in seen if each.journey and not semconv.NAME.fullmatch(each.journey)}
@@ -214,8 +231,9 @@ def _example() -> Iterator[str]:
     yield "    steps: [first, second]"
 
 
-def _step_name(each: Observed) -> str:
-    return _slug(each.route.replace(" ", "-") if each.route else each.rpc.rpartition("/")[2])
+def _step_name(called: str) -> str:
+    """``post-pay`` of a route, the method's name of an RPC."""
+    return _slug(called if called.partition(" ")[0] in METHODS else called.rpartition("/")[2])
 
 
 def _slug(text: str) -> str:
