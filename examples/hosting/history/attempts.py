@@ -6,7 +6,7 @@ that making the same minute twice makes the same attempts.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from math import exp
+from math import exp, log
 from random import Random
 from typing import Final, NamedTuple
 
@@ -19,6 +19,9 @@ from examples.hosting.people import Customer
 NS: Final = 1_000_000_000
 OVERHEAD_S: Final = 0.004
 """What HTTP, instrumentation and database add to a live step's work."""
+A_HOP_S: Final = 0.02
+"""What a call to the gateway or a write to the queue adds to that."""
+HOPS: Final = {("checkout", "payment"), ("deployment", "submit")}
 HANDED_ON_S: Final = 0.2
 """What a deployment waits in the queue: the worker asks a few times a second."""
 
@@ -69,13 +72,12 @@ class Walk:
     def _take(self, step: str) -> Execution:
         work = everyday.draw(self.journey, step, self.random)
         goes_wrong = any(mishap.hits(step, self.who.region, self.random) for mishap in self.mishaps)
-        return self._did(step, work.duration_s + OVERHEAD_S, Verdict.FAILED if goes_wrong else work.verdict)
+        duration_s = work.duration_s + OVERHEAD_S + (A_HOP_S if (self.journey, step) in HOPS else 0)
+        return self._did(step, duration_s, Verdict.FAILED if goes_wrong else work.verdict)
 
     def _watched(self, live: Execution) -> Execution:
-        """What the customer saw of a deployment: the browser asks until it is live."""
-        typical_s = STEPS["deployment"]["build"].typical_s
-        began_s = live.start_ns / NS - typical_s
-        self.now_s = began_s
+        """What the customer saw of a deployment: they come to look while it is being built, until it is live."""
+        began_s = self.now_s = live.start_ns / NS - self.random.lognormvariate(log(0.5), 0.8)
         return self._did("progress", live.end_ns / NS - began_s + self.random.random() / 2, Verdict.OK)
 
     def _did(self, step: str, duration_s: float, verdict: Verdict) -> Execution:
