@@ -32,6 +32,7 @@ MAX_MEMBERS: Final = 16
 MAX_BYTES: Final = 2048
 """Bytes of ours, in and out: a quarter of what W3C lets everybody have together."""
 
+_BROWSERS: Final = (semconv.JOURNEY_ATTEMPT,)
 _HOST: Final = re.compile(r"[a-z0-9._-]{1,253}|[0-9a-f:.]{2,45}")
 _URL_ATTRIBUTES: Final = ("url.full", "http.url")
 _HOST_ATTRIBUTES: Final = ("server.address", "net.peer.name")
@@ -74,12 +75,10 @@ def believed(members: Mapping[str, str], settings: Settings) -> dict[str, str]:
         return checked(members)
     if settings.trust == "signed" and _is_signed(members, settings):
         return checked(members)
-    alone = (
-        checked({semconv.JOURNEY_ATTEMPT: members.get(semconv.JOURNEY_ATTEMPT, "")}) if settings.browser_attempt else {}
-    )
+    alone = {name: members[name] for name in _BROWSERS if settings.browser_attempt and name in members}
     if len(members) > len(alone):
         count(Reason.BAGGAGE_SIGNATURE if settings.trust == "signed" else Reason.BAGGAGE_UNTRUSTED)
-    return alone
+    return checked(alone)
 
 
 def checked(members: Mapping[str, Any]) -> dict[str, str]:
