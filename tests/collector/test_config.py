@@ -183,3 +183,16 @@ def test_no_text_does_anything_but_settings_or_a_users_error(text: str) -> None:
         assert isinstance(parse(text, "collector.yaml", {}), Settings)
     except UserError as error:
         assert str(error)  # noqa: PT017 - either outcome is right, and the second must say something
+
+
+def test_who_may_send_and_under_which_names_pages_open_can_be_set() -> None:
+    text = """
+receivers: {otlp: {token_file: /run/secrets/otlp, allow_unauthenticated: true}}
+web: {hosts: "cx.example.org, cx"}
+"""
+    settings = parse(text, "collector.yaml", {})
+    assert str(settings.token_file) == "/run/secrets/otlp"
+    assert settings.allow_unauthenticated is True
+    assert settings.web_hosts == ("cx.example.org", "cx")
+    with pytest.raises(UserError, match="neither true nor false"):
+        parse("receivers: {otlp: {allow_unauthenticated: perhaps}}", "collector.yaml", {})

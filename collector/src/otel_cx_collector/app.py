@@ -25,6 +25,7 @@ from otel_cx_collector.health import Health
 from otel_cx_collector.inventory import Inventory
 from otel_cx_collector.log import Log
 from otel_cx_collector.receive import (
+    Access,
     Answer,
     Counts,
     Encoding,
@@ -227,8 +228,9 @@ class App:
         settings = self._settings
         limits = ReceiveLimits(wire_bytes=settings.limits.wire_bytes, body_bytes=settings.limits.message_bytes)
         counts, in_flight = Counts(), InFlight(limits.in_flight_bytes)
-        grpc = GrpcReceiver(settings.grpc, ingest, limits, counts=counts, in_flight=in_flight)
-        http = HttpReceiver(settings.http, ingest, limits, counts=counts, in_flight=in_flight)
+        access = Access(token_file=settings.token_file, allow_unauthenticated=settings.allow_unauthenticated)
+        grpc = GrpcReceiver(settings.grpc, ingest, limits, access=access, counts=counts, in_flight=in_flight)
+        http = HttpReceiver(settings.http, ingest, limits, access=access, counts=counts, in_flight=in_flight)
         grpc_port = grpc.start()
         self._stack.callback(grpc.stop, GRACE_S)
         http_port = http.start()
@@ -278,5 +280,8 @@ def _node(data: Path) -> str:
 def _web(settings: Settings) -> WebSettings:
     host, _, port = settings.web.rpartition(":")
     return WebSettings(
-        host=host.strip("[]"), port=int(port), otlp=(f"{settings.grpc} (gRPC)", f"http://{settings.http} (HTTP)")
+        host=host.strip("[]"),
+        port=int(port),
+        hosts=settings.web_hosts,
+        otlp=(f"{settings.grpc} (gRPC)", f"http://{settings.http} (HTTP)"),
     )

@@ -95,6 +95,12 @@ class Settings:
     http: str = "127.0.0.1:4318"
     web: str = "127.0.0.1:8080"
     health: str = "127.0.0.1:13133"
+    token_file: Path | None = None
+    """Bearer tokens that OTLP senders must show, one a line; needed to listen beyond this machine, unless"""
+    allow_unauthenticated: bool = False
+    """something in front guards the ports."""
+    web_hosts: tuple[str, ...] = ()
+    """Names beside the loopback ones under which browsers may open the pages."""
     data: Path = Path("/var/lib/otel-cx")
     store: str = "chdb"
     control: str = "sqlite"
@@ -163,6 +169,16 @@ def _directory(value: object) -> Path:
     return Path(value).expanduser()
 
 
+def _flag(value: object) -> bool:
+    if str(value).lower() not in {"true", "false"}:
+        raise UnreadableError(f"{shown(value)} is neither true nor false", "write true or false")
+    return str(value).lower() == "true"
+
+
+def _names(value: object) -> tuple[str, ...]:
+    return tuple(name.strip() for name in str(value).split(",") if name.strip())
+
+
 def _choice(*, now: str, later: Mapping[str, str]) -> Callable[[object], str]:
     """A reader that takes ``now``, and says of what matches a pattern in ``later`` that it is not in this version."""
 
@@ -187,7 +203,10 @@ _OTLP: Final = ("receivers", "otlp", "protocols")
 _READERS: Final[dict[tuple[str, ...], tuple[str, _Reader]]] = {
     (*_OTLP, "grpc", "endpoint"): ("grpc", _endpoint),
     (*_OTLP, "http", "endpoint"): ("http", _endpoint),
+    ("receivers", "otlp", "token_file"): ("token_file", _directory),
+    ("receivers", "otlp", "allow_unauthenticated"): ("allow_unauthenticated", _flag),
     ("web", "endpoint"): ("web", _endpoint),
+    ("web", "hosts"): ("web_hosts", _names),
     ("health", "endpoint"): ("health", _endpoint),
     ("data",): ("data", _directory),
     ("store",): ("store", _choice(now="chdb", later={"clickhouses?://.+": "a ClickHouse server or cluster"})),
