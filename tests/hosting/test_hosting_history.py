@@ -14,7 +14,7 @@ from examples.hosting.everyday import ATTEMPTS_A_MINUTE, STEPS
 from examples.hosting.history import attempts, calendar
 from examples.hosting.history.attempts import NS, Execution
 from examples.hosting.history.send import executions, send
-from examples.hosting.history.spans import A_REQUEST, SHAPES, Encoder
+from examples.hosting.history.spans import A_REQUEST, SHAPES, Encoder, Known
 from otel_cx.pseudonym import Keyring
 from otel_cx_collector import inventory
 from otel_cx_collector.decode import DecodeLimits
@@ -24,6 +24,8 @@ from otel_cx_collector.tag import Bounds, Tagger, decode_traces
 KEYS = Keyring.parse("k1:0123456789abcdef")
 NOW = 1_767_600_000.0
 CX = inventory.load(Path(__file__).parents[2] / "examples/hosting/cx.yaml")
+
+NOBODY = {Known.DEVICE, Known.TIER}
 
 
 def made(minutes: int = 5, ago_s: float = 0.0) -> list[Execution]:
@@ -72,7 +74,7 @@ def test_history_is_marked_and_its_people_have_pseudonyms_segments_and_regions()
     for row in rows_of(made()):
         assert row.own == {"origin": "history"}
         assert row.segment in people.SEGMENTS or (row.journey, row.step) == ("signup", "form")
-        assert row.customer.startswith("k1.") or SHAPES[row.journey, row.step].anonymous
+        assert row.customer.startswith("k1.") or SHAPES[row.journey, row.step].knows in NOBODY
         assert row.grade is (Grade.SESSION if row.journey == "support" else Grade.EXPLICIT)
 
 

@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from examples.hosting import people
 from examples.hosting.faults import FAULTS, Faults
 from examples.hosting.history import attempts
-from examples.hosting.history.spans import SHAPES, Encoder
+from examples.hosting.history.spans import SHAPES, Encoder, Known
 from examples.hosting.run import SERVICES
 from otel_cx.pseudonym import Keyring
 
@@ -93,12 +93,12 @@ def test_every_step_comes_with_its_attempt_and_customer(story: Story) -> None:
     for seen in tagged:
         assert re.fullmatch(r"[0-9a-f]{16}", str(seen.attributes["otelcx.journey.attempt"]))
         assert seen.attributes["otelcx.device.class"] in people.DEVICES
-        anonymous = SHAPES[seen.step or ("", "")].anonymous
+        anonymous = SHAPES[seen.step or ("", "")].knows is Known.DEVICE
         assert anonymous or str(seen.attributes["otelcx.customer.id"]).startswith("demo.")
 
 
 def test_a_deployment_ends_in_the_worker_as_the_attempt_it_began_as(story: Story) -> None:
-    began = {who(seen) for seen in steps(story.ordinary, "deployment", "submit")}
+    began = {who(seen) for seen in steps(story.run.sink.spans(), "deployment", "submit")}
     for step in ("build", "go-live"):
         ended = steps(story.ordinary, "deployment", step)
         assert ended
@@ -108,7 +108,7 @@ def test_a_deployment_ends_in_the_worker_as_the_attempt_it_began_as(story: Story
 
 def test_a_checkout_is_one_attempt_over_two_services_and_three_traces(story: Story) -> None:
     attempt = steps(story.ordinary, "checkout", "confirm")[0].attributes["otelcx.journey.attempt"]
-    spans = [seen for seen in story.ordinary if seen.attributes.get("otelcx.journey.attempt") == attempt]
+    spans = [seen for seen in story.run.sink.spans() if seen.attributes.get("otelcx.journey.attempt") == attempt]
     assert {seen.resource["service.name"] for seen in spans} == {"control-panel", "billing"}
     assert len({seen.span.trace_id for seen in spans if seen.step}) >= 3
     assert len({seen.attributes.get("otelcx.customer.id") for seen in spans}) == 1
@@ -139,7 +139,7 @@ def test_the_help_desk_knows_nothing_of_journeys(story: Story) -> None:
 
 
 def test_the_gateway_is_part_of_the_payment_trace(story: Story) -> None:
-    payments = {seen.span.trace_id for seen in steps(story.ordinary, "checkout", "payment")}
+    payments = {seen.span.trace_id for seen in steps(story.run.sink.spans(), "checkout", "payment")}
     charges = [seen for seen in story.ordinary if seen.resource["service.name"] == "payment-gateway"]
     assert charges
     assert {seen.span.trace_id for seen in charges} <= payments

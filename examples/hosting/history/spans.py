@@ -6,6 +6,7 @@ serialised once and put together for each span: that is what makes a day of hist
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from itertools import islice
 from typing import Final
 
@@ -27,6 +28,18 @@ A_REQUEST: Final = 2_000
 BILLING, PANEL, WORKER, HELPDESK = "billing", "control-panel", "worker", "helpdesk"
 
 
+class Known(Enum):
+    """What a live span says of its customer."""
+
+    EVERYTHING = auto()
+    PERSON = auto()
+    """Who they are, but nothing of the money they bring: they have not logged in yet."""
+    DEVICE = auto()
+    """Nothing but the device, before anybody knows who they are."""
+    TIER = auto()
+    """What the help desk, which has no SDK, says."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """How the live platform records one step."""
@@ -37,8 +50,8 @@ class Shape:
     rejected: str = ""
     static: dict[str, str] = field(default_factory=dict)
     """What the journey in the code says of every attempt."""
-    anonymous: bool = False
-    """The customer is not known yet."""
+    knows: Known = Known.EVERYTHING
+    """What is on record of the person."""
     route: str = ""
     """Set when the request's server span is the step: by the middleware's table or by a match rule."""
 
@@ -49,19 +62,19 @@ SHAPES: Final = {
     ("checkout", "cart"): Shape(BILLING, "BookkeepingError"),
     ("checkout", "payment"): Shape(BILLING, "GatewayUnavailableError", "CardDeclinedError"),
     ("checkout", "confirm"): Shape(BILLING, "BookkeepingError"),
-    ("login", "credentials"): Shape(PANEL, "UnavailableError", "RefusedError"),
-    ("login", "session"): Shape(PANEL, "UnavailableError"),
-    ("signup", "form"): Shape(PANEL, "503", "422", anonymous=True, route="POST /signup/form"),
-    ("signup", "account"): Shape(BILLING, "BookkeepingError", static=_NEW),
-    ("signup", "verify"): Shape(PANEL, "UnavailableError", static=_NEW),
+    ("login", "credentials"): Shape(PANEL, "UnavailableError", "RefusedError", knows=Known.PERSON),
+    ("login", "session"): Shape(PANEL, "UnavailableError", knows=Known.PERSON),
+    ("signup", "form"): Shape(PANEL, "503", "422", knows=Known.DEVICE, route="POST /signup/form"),
+    ("signup", "account"): Shape(BILLING, "BookkeepingError", static=_NEW, knows=Known.PERSON),
+    ("signup", "verify"): Shape(PANEL, "UnavailableError", static=_NEW, knows=Known.PERSON),
     ("dns-change", "edit"): Shape(PANEL, "UnavailableError", "RefusedError"),
     ("dns-change", "publish"): Shape(PANEL, "UnavailableError"),
     ("deployment", "submit"): Shape(PANEL, "UnavailableError", "RefusedError"),
     ("deployment", "build"): Shape(WORKER, "BuildError", static=_BATCH),
     ("deployment", "go-live"): Shape(WORKER, "BuildError", static=_BATCH),
     ("deployment", "progress"): Shape(PANEL, "UnavailableError"),
-    ("support", "open"): Shape(HELPDESK, "500", anonymous=True, route="GET /tickets/new"),
-    ("support", "submit"): Shape(HELPDESK, "500", anonymous=True, route="POST /tickets"),
+    ("support", "open"): Shape(HELPDESK, "500", knows=Known.TIER, route="GET /tickets/new"),
+    ("support", "submit"): Shape(HELPDESK, "500", knows=Known.TIER, route="POST /tickets"),
 }
 
 
@@ -79,7 +92,7 @@ class Encoder:
 
     keys: Keyring
     _steps: dict[tuple[str, str, Verdict], bytes] = field(default_factory=dict)
-    _people: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    _people: dict[tuple[str, Known], bytes] = field(default_factory=dict)
 
     def requests(self, executions: Iterable[Execution]) -> Iterator[bytes]:
         """Serialised ``ExportTraceServiceRequest`` messages of at most A_REQUEST spans each."""
@@ -115,16 +128,16 @@ class Encoder:
         return self._steps[key]
 
     def _person(self, execution: Execution) -> bytes:
-        shape = SHAPES[execution.journey, execution.step]
-        key = (execution.who.id, execution.journey if shape.anonymous else _KNOWN.get(execution.journey, ""))
+        knows = SHAPES[execution.journey, execution.step].knows
+        key = (execution.who.id, knows)
         if key not in self._people:
-            self._people[key] = _part(self._identity(execution.journey, execution.who, shape))
+            self._people[key] = _part(self._identity(execution.who, knows))
         return self._people[key]
 
-    def _identity(self, journey: str, who: Customer, shape: Shape) -> dict[str, str]:
-        if journey == "support":
+    def _identity(self, who: Customer, knows: Known) -> dict[str, str]:
+        if knows is Known.TIER:
             return {"tenant.tier": who.segment, "tenant.region": who.region}
-        if shape.anonymous:
+        if knows is Known.DEVICE:
             return {semconv.DEVICE_CLASS: who.device}
         known = {
             semconv.CUSTOMER_ID: self.keys.pseudonym(who.id),
@@ -134,11 +147,7 @@ class Encoder:
             semconv.REGION: who.region,
             semconv.DEVICE_CLASS: who.device,
         }
-        return known if journey in _KNOWN else {**known, semconv.REVENUE_CLASS: who.revenue_class}
-
-
-_KNOWN: Final = {"login": "no revenue", "signup": "no revenue"}
-"""Journeys of people who are not logged in yet: nothing is known of the money they bring."""
+        return known if knows is Known.PERSON else {**known, semconv.REVENUE_CLASS: who.revenue_class}
 
 
 def _own(execution: Execution) -> dict[str, str]:
