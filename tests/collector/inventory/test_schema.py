@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
+from jsonschema import Draft7Validator
 from ruamel.yaml import YAML
 
 from otel_cx_collector.inventory import json_schema
@@ -24,11 +24,11 @@ def accepts(text: str) -> bool:
     root, problems = read(text, "cx.yaml")
     assert root is not None
     assert not problems
-    return Draft202012Validator(json_schema()).is_valid(root.data())
+    return Draft7Validator(json_schema()).is_valid(root.data())
 
 
 def test_the_schema_is_a_schema() -> None:
-    Draft202012Validator.check_schema(json_schema())
+    Draft7Validator.check_schema(json_schema())
 
 
 @pytest.mark.parametrize("path", VALID, ids=[path.stem for path in VALID])
@@ -43,7 +43,7 @@ def test_the_schema_refuses_every_mistake_it_can_express(mistake: dict[str, Any]
 
 def test_every_key_of_the_shapes_is_explained_to_editors() -> None:
     schema: Any = json_schema()
-    shapes = [schema, *schema["$defs"].values()]
+    shapes = [schema, *schema["definitions"].values()]
 
     bare = [key for shape in shapes for key, value in shape["properties"].items() if not _explained(value)]
 
@@ -56,18 +56,18 @@ def _explained(value: dict[str, Any]) -> bool:
 
 def test_defaults_are_shown_as_they_are_written() -> None:
     schema: Any = json_schema()
-    journey = schema["$defs"]["WrittenJourney"]["properties"]
+    journey = schema["definitions"]["WrittenJourney"]["properties"]
 
     assert (journey["timeout"]["default"], journey["recovery"]["default"]) == ("30m", "5m")
-    assert schema["$defs"]["Step"]["properties"]["slow_after"]["default"] == "2s"
-    assert schema["$defs"]["Objective"]["properties"]["window"]["default"] == "30d"
+    assert schema["definitions"]["Step"]["properties"]["slow_after"]["default"] == "2s"
+    assert schema["definitions"]["Objective"]["properties"]["window"]["default"] == "30d"
 
 
 def test_keys_stand_in_the_schema_by_the_names_of_the_file() -> None:
     schema: Any = json_schema()
 
     assert list(schema["properties"]) == File.keys()
-    assert not [key for shape in schema["$defs"].values() for key in shape["properties"] if key.endswith("_ns")]
+    assert not [key for shape in schema["definitions"].values() for key in shape["properties"] if key.endswith("_ns")]
 
 
 def test_the_published_schema_is_the_schema() -> None:

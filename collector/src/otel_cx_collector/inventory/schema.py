@@ -6,15 +6,16 @@ from otel_cx_collector.inventory.file import File
 from otel_cx_collector.inventory.quantities import format_duration
 from otel_cx_collector.inventory.vocabulary import DURATION_PATTERN
 
-_HOLD_SCHEMAS: Final = ("properties", "$defs", "patternProperties")
+_HOLD_SCHEMAS: Final = ("properties", "definitions", "patternProperties")
 """Keys under which names stand, not keywords."""
 
 
 def json_schema() -> dict[str, object]:
-    """Draft 2020-12. What a schema cannot say (references, relations) ``validate`` says."""
-    schema = _for_editors(File.model_json_schema())
+    """Draft 7, the newest that editors read in full. What it cannot say (references, relations) ``validate`` says."""
+    schema = File.model_json_schema(ref_template="#/definitions/{model}")
+    schema["definitions"] = schema.pop("$defs")
     title = {"title": "otel-cx inventory", "description": "cx.yaml: the journeys, and everything they are judged by."}
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, **title}
+    return {"$schema": "http://json-schema.org/draft-07/schema#", **_for_editors(schema), **title}
 
 
 def _for_editors(schema: Any) -> Any:
