@@ -5,8 +5,7 @@ It propagates nothing by itself; the wrapped propagators read and write the head
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry import baggage, trace
 from opentelemetry import context as otel_context
@@ -23,12 +22,12 @@ from otel_cx import semconv
 from otel_cx._context import INHERITED, innermost, merged, state_of
 from otel_cx._diagnostics import Reason, count
 from otel_cx._settings import runtime
-from otel_cx.trust import believed, may_leave, outgoing, split_members
+from otel_cx.trust import HEADER, believed, may_leave, outgoing, split_members, strip
 
 if TYPE_CHECKING:
-    from opentelemetry.context import Context
+    from collections.abc import Mapping
 
-_HEADER: Final = "baggage"
+    from opentelemetry.context import Context
 
 
 class CXPropagator(TextMapPropagator):
@@ -42,7 +41,7 @@ class CXPropagator(TextMapPropagator):
     ) -> Context:
         """Removes `otelcx.*` members before `inner` builds the context; the believed ones go where only we look."""
         try:
-            theirs, ours = split_members(getter.get(carrier, _HEADER) or ())
+            theirs, ours = split_members(getter.get(carrier, HEADER) or ())
             members = believed(ours, runtime.settings)
         except Exception as error:  # noqa: BLE001 - never the application's failure
             count(Reason.INTERNAL, error)
@@ -58,7 +57,7 @@ class CXPropagator(TextMapPropagator):
         here = otel_context.get_current() if context is None else context
         clean = without_ours(here)
         try:
-            _strip(carrier)
+            strip(carrier)
             members = _members_to_send(here)
         except Exception as error:  # noqa: BLE001 - never the application's failure
             count(Reason.INTERNAL, error)
@@ -81,7 +80,7 @@ class _WithoutOurs(Getter[Any]):
         self._theirs = theirs
 
     def get(self, carrier: Any, key: str) -> list[str] | None:
-        if key.lower() != _HEADER:
+        if key.lower() != HEADER:
             return self._inner.get(carrier, key)
         return [self._theirs] if self._theirs else None
 
@@ -94,17 +93,6 @@ def without_ours(context: Context) -> Context:
     for name in [name for name in baggage.get_all(context) if name.startswith(semconv.PREFIX)]:
         context = baggage.remove_baggage(name, context)
     return context
-
-
-def _strip(carrier: Any) -> None:
-    """Removes our members from a header that is there already: a redirect carries the headers of the call before it."""
-    present = carrier.get(_HEADER) if isinstance(carrier, MutableMapping) else None
-    if isinstance(present, str):
-        theirs, ours = split_members([present])
-        if ours and theirs:
-            carrier[_HEADER] = theirs
-        elif ours:
-            del carrier[_HEADER]
 
 
 def _members_to_send(context: Context) -> Mapping[str, str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from otel_cx._settings import Settings
 
+HEADER: Final = "baggage"
 MAX_HEADER_BYTES: Final = 8192
 """All `baggage` lines of a request together, as W3C Baggage 3.3.2; over it nothing is read, split or logged."""
 MAX_MEMBERS: Final = 16
@@ -38,6 +40,8 @@ _URL_ATTRIBUTES: Final = ("url.full", "http.url")
 _HOST_ATTRIBUTES: Final = ("server.address", "net.peer.name")
 _DESTINATION_ATTRIBUTES: Final = ("messaging.destination.name", "messaging.destination")
 _EGRESS: Final = "_otelcx_egress"
+_EVERY_HOP: Final = ("opentelemetry.instrumentation.httpx",)
+"""Instrumentations that inject anew at every hop; the others' headers would follow a redirect to a foreign host."""
 
 
 def split_members(lines: Iterable[str]) -> tuple[str, dict[str, str]]:
@@ -127,22 +131,38 @@ def outgoing(attributes: Mapping[str, Any], settings: Settings) -> dict[str, str
     return members
 
 
+def strip(carrier: Any) -> None:
+    """Removes our members from a header that is there already: a redirect carries the headers of the call before it."""
+    if not isinstance(carrier, MutableMapping) or not isinstance(carrier.get(HEADER), str):
+        return
+    theirs, ours = split_members([carrier[HEADER]])
+    if ours and theirs:
+        carrier[HEADER] = theirs
+    elif ours:
+        del carrier[HEADER]
+
+
 def may_leave(span: Span, settings: Settings) -> bool:
     """Tells whether the call that `span` stands for goes to a service that may see the customer's context.
 
-    A hook's word counts first. Else the destination is read off the attributes with which the client instrumentation
-    started its CLIENT or PRODUCER span. What cannot be told is not allowed.
+    A hook's word counts. Without one the destination is read off the attributes the instrumentation started its span
+    with: for messages always, for HTTP calls where every hop of a redirect is a span of its own. What cannot be told is
+    not allowed.
     """
     told: bool | None = getattr(span, _EGRESS, None)
     if told is not None:
         return told
     kind = getattr(span, "kind", None)
     attributes: Mapping[str, Any] = getattr(span, "attributes", None) or {}
-    if kind is SpanKind.CLIENT:
+    if kind is SpanKind.CLIENT and _scope_of(span) in _EVERY_HOP:
         return host_allowed(_host_of(attributes), settings)
     if kind is SpanKind.PRODUCER:
         return destination_allowed(_first(attributes, _DESTINATION_ATTRIBUTES), settings)
     return False
+
+
+def _scope_of(span: Span) -> str:
+    return str(getattr(getattr(span, "instrumentation_scope", None), "name", ""))
 
 
 def host_allowed(host: str, settings: Settings) -> bool:
@@ -177,10 +197,21 @@ def _first(attributes: Mapping[str, Any], names: tuple[str, ...]) -> str:
 def egress_hook(span: Span, request: Any) -> None:
     """Decides for one HTTP call from the request itself: the `request_hook` of the requests and httpx instrumentations.
 
-    Needed only where the client span is not recorded or has no address when the instrumentation injects.
+    requests follows redirects inside one span and copies the headers of the first hop, so there the members are taken
+    off again before the second.
     """
     try:
-        setattr(span, _EGRESS, host_allowed(_host_of_url(str(request.url)), runtime.settings))
+        allowed = host_allowed(_host_of_url(str(request.url)), runtime.settings)
+        setattr(span, _EGRESS, allowed)
+        if allowed and hasattr(request, "register_hook"):
+            request.register_hook("response", _strip_answered)
+    except Exception as error:  # noqa: BLE001 - never the application's failure
+        count(Reason.INTERNAL, error)
+
+
+def _strip_answered(response: Any, **_: Any) -> None:
+    try:
+        strip(response.request.headers)
     except Exception as error:  # noqa: BLE001 - never the application's failure
         count(Reason.INTERNAL, error)
 

@@ -58,7 +58,7 @@ def send(
 ) -> tuple[dict[str, str], dict[str, int]]:
     """Returns (headers, diagnostics) of a call out of a request whose customer is known."""
     with recording(settings) as recorded:
-        tracer = recorded.provider.get_tracer("x")
+        tracer = recorded.provider.get_tracer("opentelemetry.instrumentation.httpx")
         carrier: dict[str, str] = {}
         with tracer.start_as_current_span("server", kind=SpanKind.SERVER):
             otel_cx.identify(customer="user-42", segment="enterprise")
@@ -315,6 +315,15 @@ def test_a_messages_destination_decides_for_messages() -> None:
     ):
         assert ("baggage" in send(queues, SpanKind.PRODUCER, **attributes)[0]) is allowed
     assert "baggage" not in send(queues, SpanKind.CLIENT, messaging__destination__name="deployments")[0]
+
+
+def test_a_client_that_may_follow_redirects_unseen_needs_the_hook() -> None:
+    with recording(HOSTS) as recorded, otel_cx.journey("checkout").attempt("a"):
+        tracer = recorded.provider.get_tracer("opentelemetry.instrumentation.requests")
+        carrier: dict[str, str] = {}
+        with tracer.start_as_current_span("GET", kind=SpanKind.CLIENT, attributes={"url.full": "http://billing/"}):
+            propagate.inject(carrier)
+        assert "baggage" not in carrier
 
 
 def test_the_address_of_a_server_span_is_our_own_and_allows_nothing() -> None:
