@@ -211,7 +211,7 @@ def test_a_clean_stop_leaves_no_process(story: Story) -> None:
 
 def test_a_killed_supervisor_takes_its_platform_along(tmp_path: Path) -> None:
     with platform(tmp_path) as run:
-        assert len(alive(tmp_path)) == len(SERVICES) + 1
+        assert len(alive(tmp_path)) >= len(SERVICES) + 1  # the customers too, and what a service runs for a moment
         run.process.kill()
         run.process.wait()
         give_up = time.monotonic() + 30
