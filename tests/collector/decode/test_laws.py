@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status
-from spans import BOUNDS, LIMITS, NOW, SECOND, STEP, TAGGER, both, json_body, pairs, request, step
+from spans import BOUNDS, LIMITS, NOW, SECOND, STEP, TAGGER, block, both, json_body, pairs, request, step
 
 from otel_cx import semconv
 from otel_cx_collector.decode import BadRequest, TooLarge, logs, metrics
@@ -104,13 +104,18 @@ BLOCKS = st.builds(
 )
 REQUESTS = st.builds(lambda blocks: ExportTraceServiceRequest(resource_spans=blocks), st.lists(BLOCKS, max_size=3))
 
+LAW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""No law is about time: the machine may be busy."""
 
+
+@LAW
 @given(REQUESTS)
 def test_protobuf_and_json_give_the_same_answer(message: ExportTraceServiceRequest) -> None:
     decoded = both(message)
     assert decoded.spans == sum(len(s.spans) for b in message.resource_spans for s in b.scope_spans)
 
 
+@LAW
 @given(REQUESTS)
 def test_rows_fit_the_schema_and_hold_only_what_may_be_stored(message: ExportTraceServiceRequest) -> None:
     rows = both(message).rows
@@ -128,33 +133,26 @@ def test_rows_fit_the_schema_and_hold_only_what_may_be_stored(message: ExportTra
         assert (row.error_class == "") == (row.outcome in {"ok", "cancelled"})
 
 
+@LAW
 @given(st.lists(spans(), max_size=6), st.randoms(use_true_random=False), st.integers(0, 6))
 def test_order_and_grouping_of_spans_change_nothing(given_spans: list[Span], random: Any, cut: int) -> None:
     together = both(request(*given_spans))
     shuffled = [*given_spans]
     random.shuffle(shuffled)
-    split = both(
-        request(
-            *[
-                ResourceSpans(resource=request(span).resource_spans[0].resource, scope_spans=[ScopeSpans(spans=[span])])
-                for span in shuffled[:cut]
-            ],
-            *shuffled[cut:],
-        )
-    )
-    key = repr
-    assert sorted(split.rows, key=key) == sorted(together.rows, key=key)
+    split = both(request(*map(block, shuffled[:cut]), *shuffled[cut:]))
+    assert sorted(split.rows, key=repr) == sorted(together.rows, key=repr)
     assert (split.spans, split.synthetic, split.rejected) == (together.spans, together.synthetic, together.rejected)
     assert split.overflow == together.overflow
 
 
+@LAW
 @given(st.binary(max_size=300))
 def test_any_bytes_are_answered(body: bytes) -> None:
     _answered(body)
 
 
+@LAW
 @given(REQUESTS, st.data())
-@settings(suppress_health_check=[HealthCheck.too_slow])
 def test_a_mutated_request_is_answered(message: ExportTraceServiceRequest, data: st.DataObject) -> None:
     body = bytearray(message.SerializeToString())
     assume(body)
@@ -224,6 +222,7 @@ NAMES = st.sampled_from(
 )
 
 
+@LAW
 @given(
     st.recursive(
         JSON, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4), max_leaves=30
@@ -238,6 +237,7 @@ def test_any_document_is_answered(document: Any) -> None:
                 assert "; send" in str(error)  # noqa: PT017 - the message's cure is the point
 
 
+@LAW
 @given(
     st.sampled_from(sorted(json.loads(json_body(request(step())))["resourceSpans"][0]["scopeSpans"][0]["spans"][0])),
     JSON,

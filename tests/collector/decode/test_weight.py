@@ -3,7 +3,7 @@
 from itertools import permutations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from spans import BOUNDS, LIMITS, NOW, SECOND, TAGGER, both, json_body, request, row_of, step
 
@@ -52,6 +52,7 @@ def test_the_threshold_is_padded_on_the_right_so_leading_zeros_count() -> None:
     assert sampling_weight("ot=th:08") < 2 * WEIGHT_ONE
 
 
+@settings(deadline=None)
 @given(st.integers(0, (1 << 56) - 1))
 def test_the_weight_is_the_nearest_whole_number_of_units(threshold: int) -> None:
     weight = sampling_weight(f"ot=th:{threshold:014x}")
@@ -65,6 +66,7 @@ def test_the_rarest_sampling_is_capped_so_that_sums_stay_within_64_bits() -> Non
     assert sampling_weight("ot=th:ffffffffffffff") == MAX_WEIGHT
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_any_tracestate_has_a_weight(trace_state: str) -> None:
     for each in (trace_state, f"ot={trace_state}", f"ot=th:{trace_state}"):

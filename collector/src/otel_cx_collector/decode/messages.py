@@ -1,9 +1,9 @@
 """The OTLP messages that are read whole, with the fields a step needs. Not the published ones: they build every field.
 
 Parsed by protobuf's own C parser. Fields that are left out are skipped by it as unknown; texts are declared as bytes,
-which have the same encoding, because the parser refuses a message for one letter that is not UTF-8; and values are left
-as the bytes of their message, so that a value within values is never built, however deep. Numbers and types of the
-fields are those of opentelemetry-proto: trace.proto, resource.proto, common.proto.
+which have the same encoding, because the parser refuses a message for one letter that is not UTF-8; and what repeats
+is left as the bytes of its messages: most are known by these bytes already, and a value within values is never built.
+Numbers and types of the fields are those of opentelemetry-proto: trace.proto, resource.proto, common.proto.
 """
 
 from typing import Any, Final
@@ -21,9 +21,8 @@ _MANY: Final = FieldDescriptorProto.LABEL_REPEATED
 _PACKAGE: Final = "otelcx.decode"
 
 _FIELDS: Final[dict[str, dict[str, tuple[int, Any, Any]]]] = {
-    "KeyValue": {"key": (1, _BYTES, _ONE), "value": (2, _BYTES, _ONE)},
-    "Resource": {"attributes": (1, "KeyValue", _MANY)},
-    "Event": {"attributes": (3, "KeyValue", _MANY)},
+    "Resource": {"attributes": (1, _BYTES, _MANY)},
+    "Event": {"attributes": (3, _BYTES, _MANY)},
     "Status": {"code": (3, _INT32, _ONE)},
     "Span": {
         "trace_id": (1, _BYTES, _ONE),
@@ -32,7 +31,7 @@ _FIELDS: Final[dict[str, dict[str, tuple[int, Any, Any]]]] = {
         "kind": (6, _INT32, _ONE),
         "start_time_unix_nano": (7, _FIXED64, _ONE),
         "end_time_unix_nano": (8, _FIXED64, _ONE),
-        "attributes": (9, "KeyValue", _MANY),
+        "attributes": (9, _BYTES, _MANY),
         "events": (11, _BYTES, _MANY),
         "links": (13, _BYTES, _MANY),
         "status": (15, "Status", _ONE),

@@ -114,6 +114,18 @@ class Found(NamedTuple):
     candidates: list[Span]
 
 
+Pairs = dict[bytes, tuple[str, Scalar]]
+"""KeyValue message -> key and scalar."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What was read before, by the bytes it was read from; changes nothing but time. Bounded by who fills it."""
+
+    resources: dict[bytes, Resource] = field(default_factory=dict)
+    pairs: Pairs = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What to look for in spans. Made once for an inventory, used by many threads."""
@@ -122,6 +134,8 @@ class Wanted:
     """Attributes to read of a span."""
     context_keys: frozenset[str]
     """Attributes that may stand on the resource for all of its spans."""
+    unique_keys: frozenset[str] = frozenset()
+    """Those of them that differ from span to span, so that remembering their values would help nothing."""
     needles: dict[str, tuple[bytes, ...]] = field(default_factory=dict)
     """Service -> texts; a SERVER or CONSUMER span that a match rule maps holds at least one. ``b""`` is in all."""
     needles_of_any: tuple[bytes, ...] = ()
@@ -131,8 +145,7 @@ class Wanted:
     span_names: dict[bytes, str] = field(init=False)
     """``span_keys`` as they are on the wire."""
     resource_names: dict[bytes, str] = field(init=False)
-    resources: dict[DecodeLimits, dict[bytes, Resource]] = field(init=False, default_factory=dict)
-    """Cache of resources by the bytes they were read from; changes nothing but time."""
+    _kept: dict[DecodeLimits, Kept] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "resource_keys", self.context_keys | _OF_THE_RESOURCE)
@@ -143,6 +156,10 @@ class Wanted:
     def matches_any(self) -> bool:
         """Whether there are match rules at all."""
         return bool(self.needles or self.needles_of_any)
+
+    def kept(self, limits: DecodeLimits) -> Kept:
+        """What was read before under these limits."""
+        return self._kept.setdefault(limits, Kept())
 
     def needles_for(self, service: str) -> tuple[bytes, ...]:
         """Needles for spans of a service; ``()`` when no rule names it."""

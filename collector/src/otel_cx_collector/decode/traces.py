@@ -7,7 +7,7 @@ the worst request, before anything could be counted.
 
 import sys
 from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from typing import Final
 
 from google.protobuf.message import DecodeError
 
@@ -21,13 +21,14 @@ from otel_cx_collector.decode.span import (
     EVENT_KEYS,
     SERVER,
     Found,
+    Pairs,
     Resource,
     Scalar,
     Span,
     Wanted,
     unread,
 )
-from otel_cx_collector.decode.values import read_text, read_value
+from otel_cx_collector.decode.values import read_text, read_value, split_pair
 from otel_cx_collector.decode.wire import LENGTH_DELIMITED, fields, malformed, skip, tag_of, truncated, varint
 
 _STEP: Final = semconv.JOURNEY_STEP.encode()
@@ -39,8 +40,9 @@ _RESOURCE: Final = tag_of(1)
 _INNER: Final = tag_of(2)
 """The field that matters of ResourceSpans (its ScopeSpans) and of ScopeSpans (its Spans)."""
 _KIND: Final = tag_of(6, 0)
-_STRING: Final = tag_of(1)
-"""The field of an AnyValue that nearly all have."""
+_KEY: Final = tag_of(1)
+_SHORT: Final = [bytes([tag_of(2), size + 2, tag_of(1), size]) for size in range(0x7E)]
+"""How the value of a KeyValue begins that is a text of so many bytes."""
 _RESOURCE_ATTRIBUTE: Final = tag_of(1)
 _EVENT_ATTRIBUTE: Final = tag_of(3)
 _REPEATED: Final = (tag_of(9), tag_of(11), tag_of(13))
@@ -56,6 +58,8 @@ _LEVEL_BYTES: Final = 4
 """What each level of nested values takes at the least: a smaller value needs no look."""
 _WORTH_COUNTING: Final = 16_384
 """A message of more bytes has its attributes and events counted before it is built, which takes 40 times the memory."""
+_PAIRS_KEPT: Final = 4_096
+_PAIR_KEPT_BYTES: Final = 128
 _RESOURCES_KEPT: Final = 1_024
 _RESOURCE_KEPT_BYTES: Final = 16_384
 
@@ -73,13 +77,27 @@ def decode(body: bytes, wanted: Wanted, limits: DecodeLimits) -> Found:
 class _Request:
     """One walk over one body."""
 
-    __slots__ = ("blocks", "body", "candidates", "hit", "kept", "limits", "spans", "wanted", "work")
+    __slots__ = (
+        "blocks",
+        "body",
+        "candidates",
+        "harmless",
+        "hit",
+        "kept",
+        "limits",
+        "short",
+        "spans",
+        "wanted",
+        "work",
+    )
 
     def __init__(self, body: bytes, wanted: Wanted, limits: DecodeLimits) -> None:
         self.body = body
         self.wanted = wanted
         self.limits = limits
-        self.kept = wanted.resources.setdefault(limits, {})
+        self.kept = wanted.kept(limits)
+        self.harmless = limits.nesting * _LEVEL_BYTES
+        self.short = min(len(_SHORT) - 1, limits.value_chars)
         self.candidates: list[Span] = []
         self.spans = 0
         self.blocks = 0
@@ -130,7 +148,7 @@ class _Request:
 
     def _resource(self, raw: bytes) -> Resource:
         """The resource in these bytes, from the cache when it was seen before."""
-        kept = self.kept
+        kept = self.kept.resources
         resource = kept.get(raw)
         if resource is None:
             resource = self._read_resource(raw)
@@ -149,11 +167,9 @@ class _Request:
         attributes = RESOURCE.FromString(raw).attributes
         if len(attributes) > limits.attributes:
             return Resource(oversized=True)
-        return Resource.of(self._scalars(attributes, self.wanted.resource_names), self.wanted.context_keys)
+        return Resource.of(self._scalars(attributes, self.wanted.resource_names, {}), self.wanted.context_keys)
 
-    def _scope_spans(  # noqa: C901 - the hot path: a call a span would double its cost
-        self, pos: int, end: int, resource: Resource, needles: tuple[bytes, ...]
-    ) -> None:
+    def _scope_spans(self, pos: int, end: int, resource: Resource, needles: tuple[bytes, ...]) -> None:
         """Hop from span to span: 0.15 us each when nothing in it is wanted."""
         buf = self.body
         hit = self.hit
@@ -176,8 +192,6 @@ class _Request:
             spans += 1
             if spans > most:
                 raise TooLarge(f"request has more than {most} spans; send smaller batches")
-            if stop > end:
-                raise truncated()
             if hit < stop:
                 self._read_span(buf[pos:stop], resource)
                 hit = self._seek(stop)
@@ -187,7 +201,7 @@ class _Request:
                 check(buf, pos, stop, Message.SPAN, self.limits.nesting, self.limits.fields)
             pos = stop
         self.spans = spans
-        if pos != end:
+        if pos != end:  # the last span, or what a span read of it, lay beyond
             raise truncated()
 
     def _beside_spans(self, pos: int, end: int) -> int:
@@ -221,7 +235,7 @@ class _Request:
         count = len(pairs) + len(events) + len(span.links)
         self._charge(count)
         if count > limits.fields:
-            self.candidates.append(unread(resource, carries_step=any(pair.key == _STEP for pair in pairs)))
+            self.candidates.append(unread(resource, carries_step=any(split_pair(pair)[0] == _STEP for pair in pairs)))
             return
         state = span.trace_state
         self.candidates.append(
@@ -234,34 +248,58 @@ class _Request:
                 span.start_time_unix_nano,
                 span.end_time_unix_nano,
                 span.status.code,
-                resource.context | self._scalars(pairs, self.wanted.span_names),
+                resource.context | self._scalars(pairs, self.wanted.span_names, self.kept.pairs),
                 tuple(self._events(events)) if events else (),
                 resource.oversized or len(pairs) > limits.attributes,
             )
         )
 
-    def _scalars(self, pairs: Any, names: dict[bytes, str]) -> dict[str, Scalar]:
-        """Of these KeyValues the ones with these keys that are not empty."""
+    def _scalars(self, pairs: Iterable[bytes], names: dict[bytes, str], kept: Pairs) -> dict[str, Scalar]:
+        """Of these KeyValues the ones with these names that are not empty; those in ``kept`` were read before."""
         read: dict[str, Scalar] = {}
-        harmless = self.limits.nesting * _LEVEL_BYTES
-        short = min(0x7F, self.limits.value_chars)
         for pair in pairs:
-            name = names.get(pair.key)
-            value: bytes = pair.value
-            if len(value) > harmless:
-                check(value, 0, len(value), Message.ANY_VALUE, self.limits.nesting, self.limits.fields)
-            if name is None:
-                continue
-            if 2 < len(value) <= short + 2 and value[0] == _STRING and value[1] == len(value) - 2:
-                try:
-                    read[name] = value[2:].decode()
-                except UnicodeDecodeError:
-                    read[name] = read_text(value[2:], self.limits.value_chars)
+            known = kept.get(pair)
+            if known is not None:
+                read[known[0]] = known[1]
+            # The layout every encoder writes is a short key, then the value; split_pair takes any other.
+            elif len(pair) > 2 and pair[0] == _KEY and pair[1] < 0x80:
+                value_at = pair[1] + 2
+                name = names.get(pair[2:value_at])
+                if name is not None:
+                    self._scalar(name, pair, value_at, read, kept)
+                elif len(pair) > self.harmless:
+                    self._check_nesting(pair)
             else:
-                scalar = read_value(value, self.limits.value_chars)
-                if scalar is not None:
-                    read[name] = scalar
+                name = names.get(split_pair(pair)[0])
+                if name is not None:
+                    self._scalar(name, pair, 0, read, kept)
+                else:
+                    self._check_nesting(pair)
         return read
+
+    def _scalar(self, name: str, pair: bytes, value_at: int, read: dict[str, Scalar], kept: Pairs) -> None:
+        """Read the value of one KeyValue, and keep it for the next one when its attribute has few values."""
+        scalar: Scalar | None
+        size = len(pair) - value_at - 4
+        if 0 < size <= self.short and pair[value_at : value_at + 4] == _SHORT[size]:
+            try:
+                scalar = pair[value_at + 4 :].decode()
+            except UnicodeDecodeError:
+                scalar = read_text(pair[value_at + 4 :], self.limits.value_chars)
+        else:
+            if len(pair) > self.harmless:
+                self._check_nesting(pair)
+            scalar = read_value(split_pair(pair)[1], self.limits.value_chars)
+            if scalar is None:
+                return
+        read[name] = scalar
+        if name not in self.wanted.unique_keys and size < _PAIR_KEPT_BYTES:
+            if len(kept) >= _PAIRS_KEPT:
+                kept.clear()
+            kept[pair] = name, scalar
+
+    def _check_nesting(self, pair: bytes) -> None:
+        check(pair, 0, len(pair), Message.KEY_VALUE, self.limits.nesting, self.limits.fields)
 
     def _events(self, events: Iterable[bytes]) -> Iterator[dict[str, Scalar]]:
         """Of each event the attributes in EVENT_KEYS, if it has any."""
@@ -270,7 +308,7 @@ class _Request:
                 continue
             pairs = EVENT.FromString(raw).attributes
             self._charge(len(pairs))
-            read = self._scalars(pairs, _EVENT_NAMES)
+            read = self._scalars(pairs, _EVENT_NAMES, {})
             if read:
                 yield read
 

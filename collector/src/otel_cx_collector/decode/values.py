@@ -1,4 +1,4 @@
-"""AnyValue, binary protobuf, to a scalar. Lists, maps and bytes are recognised, never built."""
+"""KeyValue and AnyValue, binary protobuf, to a key and a scalar. Lists, maps and bytes are recognised, never built."""
 
 from struct import unpack_from
 from typing import Final
@@ -6,6 +6,8 @@ from typing import Final
 from otel_cx_collector.decode.span import UNREADABLE, Scalar
 from otel_cx_collector.decode.wire import fields, malformed, signed, tag_of, varint
 
+_KEY: Final = tag_of(1)
+_VALUE: Final = tag_of(2)
 _STRING: Final = tag_of(1)
 _BOOL: Final = tag_of(2, 0)
 _INT: Final = tag_of(3, 0)
@@ -42,3 +44,16 @@ def read_value(value: bytes, chars: int) -> Scalar | None:
         elif tag >> 3 <= 7:
             raise malformed(f"field {tag >> 3} of an AnyValue has wire type {tag & 7}")
     return scalar
+
+
+def split_pair(pair: bytes) -> tuple[bytes, bytes]:
+    """Key and AnyValue of one KeyValue, in any order. Of several keys the first counts, of values the last."""
+    key = value = b""
+    for tag, start, stop in fields(pair, 0, len(pair)):
+        if tag == _KEY:
+            key = key or pair[start:stop]
+        elif tag == _VALUE:
+            value = pair[start:stop]
+        elif tag >> 3 <= 2:
+            raise malformed(f"field {tag >> 3} of a KeyValue has wire type {tag & 7}")
+    return key, value

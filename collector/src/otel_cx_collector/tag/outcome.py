@@ -26,6 +26,8 @@ ATTRIBUTES: Final = frozenset(
 
 GAVE_UP: Final = "gave_up"
 
+_UNEVENTFUL: Final = ATTRIBUTES - {semconv.STEP_RECOVERABLE, HTTP_STATUS}
+"""Without any of these, most spans are judged by their HTTP status and their own alone."""
 _OUTCOMES: Final[dict[Scalar, Outcome]] = {outcome.value: outcome for outcome in Outcome}
 _CANCELLED_TYPES: Final = ("CancelledError", "CancelledException", "AbortError")
 _CLIENT_CLOSED_REQUEST: Final = 499
@@ -86,6 +88,10 @@ class _Signs(NamedTuple):
 def judge(span: Span, journey: Journey, step: Step, duration_ns: int, odd: list[str]) -> Verdict:
     """The verdict on one execution of ``step``. An outcome that is none is noted in ``odd`` and passed over."""
     attributes = span.attributes
+    if span.status != STATUS_ERROR and not span.events and _UNEVENTFUL.isdisjoint(attributes):
+        http = attributes.get(HTTP_STATUS, 0)
+        if type(http) is int and http < 400:
+            return _OK
     given = attributes.get(semconv.STEP_OUTCOME)
     signs = _signs(span)
     outcome = None

@@ -17,7 +17,7 @@ from otel_cx_collector.tag.dimensions import Dimensions
 from otel_cx_collector.tag.flags import variants
 from otel_cx_collector.tag.identity import Identities, attempt
 from otel_cx_collector.tag.keys import HashKeys
-from otel_cx_collector.tag.matching import IgnoreRules, Mapped, MatchRules
+from otel_cx_collector.tag.matching import USER_AGENTS, IgnoreRules, Mapped, MatchRules
 from otel_cx_collector.tag.outcome import judge
 from otel_cx_collector.tag.version import row_version
 from otel_cx_collector.tag.weight import sampling_weight
@@ -43,6 +43,8 @@ _SPAN_ONLY: Final = frozenset(
         *flags.ATTRIBUTES,
     }
 )
+_UNIQUE: Final = frozenset({semconv.JOURNEY_ATTEMPT, semconv.REVENUE_AMOUNT, "http.target", "url.path", *USER_AGENTS})
+"""Attributes that differ from span to span."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,22 +80,24 @@ class Tagger:
         self._dimensions = Dimensions(inventory)
         self._matches = MatchRules(inventory)
         self._ignores = IgnoreRules(inventory)
+        attempt_keys = {journey.attempt for journey in inventory.journeys.values() if journey.attempt}
         anywhere = {
             semconv.JOURNEY_NAME,
             semconv.JOURNEY_ATTEMPT,
             semconv.SYNTHETIC_TYPE,
             *self._identities.attributes,
             *self._dimensions.attributes,
-            *(journey.attempt for journey in inventory.journeys.values() if journey.attempt),
+            *attempt_keys,
         }
         self.wanted = Wanted(
             span_keys=frozenset(anywhere | _SPAN_ONLY | self._matches.attributes | self._ignores.attributes),
             context_keys=frozenset(anywhere - _SPAN_ONLY),
+            unique_keys=frozenset({*_UNIQUE, *self._identities.attributes, *attempt_keys}),
             needles=self._matches.needles,
             needles_of_any=self._matches.needles_of_any,
         )
 
-        self._steps = {
+        self._steps: dict[tuple[Scalar | None, Scalar], Mapped] = {
             (name, step.name): (journey, step) for name, journey in inventory.journeys.items() for step in journey.steps
         }
 
@@ -131,8 +135,13 @@ class Tagger:
 
     def _named(self, span: Span) -> "Mapped | _Refused":
         """The journey and step the span itself names."""
-        step = text(span.attributes[semconv.JOURNEY_STEP])
         given = span.attributes.get(semconv.JOURNEY_NAME)
+        step = span.attributes[semconv.JOURNEY_STEP]
+        mapped = self._steps.get((given, step))
+        return self._unnamed(given, text(step)) if mapped is None else mapped
+
+    def _unnamed(self, given: Scalar | None, step: str) -> "Mapped | _Refused":
+        """Journey and step that are no texts, or why they are none of the inventory's."""
         if given is None:
             return _Refused(Refusal.NO_JOURNEY, f"has step {_shown(step)} and no {semconv.JOURNEY_NAME}; set it too")
         name = text(given)
@@ -153,14 +162,12 @@ class Tagger:
         odd: list[str] = []
         end = span.end_ns
         duration_ns = end - span.start_ns
-        verdict = judge(span, journey, step, duration_ns, odd)
         session = self._identities.session(attributes, odd)
         customer = self._identities.customer(attributes, odd)
         key, grade = attempt(attributes, journey, session, customer, span.trace_id)
-        segment, plan, region, device, workflow, revenue_class = self._dimensions.six(attributes, odd)
-        amount, currency = self._money(attributes, odd)
+        dimensions = self._dimensions.values(attributes)
         exact = _is_true(attributes.get(semconv.EXACT))
-        row = StepRow(
+        fields = (
             _environment(span, odd),
             journey.name,
             end // _MINUTE_NS * MINUTE_S,
@@ -170,32 +177,24 @@ class Tagger:
             end,
             duration_ns,
             step.name,
-            verdict.outcome,
-            verdict.recoverable,
-            verdict.error_class,
+            *judge(span, journey, step, duration_ns, odd),
             grade,
             customer,
             self._identities.account(attributes, odd),
             session,
-            segment,
-            plan,
-            region,
-            device,
-            workflow,
-            revenue_class,
-            self._dimensions.own(attributes, odd),
+            *dimensions.six,
+            dimensions.own,
             resource.service,
             resource.service_version,
             variants(attributes, span.events),
-            amount,
-            currency,
+            *self._money(attributes, odd),
             WEIGHT_ONE if exact else sampling_weight(span.trace_state),
             exact,
-            0,
         )
-        for attribute in odd:
-            overflow[attribute, resource.service] = overflow.get((attribute, resource.service), 0) + 1
-        return StepRow._make((*row[:-1], row_version(row)))
+        if odd or dimensions.odd:
+            for attribute in (*odd, *dimensions.odd):
+                overflow[attribute, resource.service] = overflow.get((attribute, resource.service), 0) + 1
+        return StepRow._make((*fields, row_version(fields)))
 
     def _money(self, attributes: dict[str, Scalar], odd: list[str]) -> tuple[str, str]:
         """Amount and currency, the inventory's where the span names none; both empty without an amount."""
