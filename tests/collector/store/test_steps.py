@@ -93,6 +93,13 @@ def test_rows_are_found_by_event_time_and_sorted_by_attempt_end_and_span(store: 
     ]  # fmt: skip
 
 
+def test_a_span_of_time_holds_its_start_and_not_its_end(store: Store) -> None:
+    store.insert_steps(table(*(step_row(number, end=(T0 + number) * NS) for number in (9, 10, 20))))
+    found = rows_of(store.steps("checkout", (T0 + 10) * NS, (T0 + 20) * NS, ["production"]))
+    assert [row.end // NS - T0 for row in found] == [10]
+    assert [count.rows for count in store.counts((T0 + 10) * NS, (T0 + 20) * NS)] == [1]
+
+
 def test_a_copy_that_lost_is_not_found_even_where_the_winner_is_outside(store: Store) -> None:
     store.insert_steps(table(step_row(end=(T0 + 5) * NS, version=1)))
     store.insert_steps(table(step_row(end=(T0 + 25) * NS, version=2)))
