@@ -59,12 +59,13 @@ def _state_in(scope: Scope, context: Context, above: State) -> State:
 
 def _start_step(span: Span, context: Context, scope: Scope) -> None:
     """Gives a step's own span what the step prepared for it."""
-    (state, attributes), scope.prepared = cast("tuple[State | None, Attributes]", scope.prepared), None
+    state, attributes = cast("tuple[State | None, Attributes]", scope.prepared)
     if state is None or state.holder.open_root() is None:
         state = State(_new_holder(span, context, state), scope)
         state.holder.journey, state.holder.attempt = scope.journey, scope.attempt
     hang(span, state)
     stamp(span, attributes)
+    scope.prepared = None  # last: what is left here, the step writes itself
 
 
 def _start_local_root(span: Span, context: Context, ended: State | None) -> None:
