@@ -74,6 +74,16 @@ maintenance: [{journey: search, from: 2026-01-05T02:00:00Z, to: 2026-01-05T03:00
     ]
 
 
+def test_what_is_right_beside_mistakes_in_a_list_is_judged_all_the_same() -> None:
+    text = "journeys: {a: {steps: [Bad!, Worse!, ok], objectives: [{sli: availability, target: 1}]}}"
+
+    assert [problem.what.partition(":")[0] for problem in problems(text)] == [
+        "journeys.a.steps[Bad!]",
+        "journeys.a.steps[Worse!]",
+        "journeys.a.objectives[#1].target",
+    ]
+
+
 def test_a_file_of_nothing_but_mistakes_is_cut_short_and_says_so() -> None:
     text = "journeys:\n  a:\n    steps: [b]\n" + "".join(f"    key{number}: 1\n" for number in range(500))
 
@@ -90,3 +100,12 @@ def test_hostile_text_is_shown_cut_short_and_printable() -> None:
 
     assert problem.what.isprintable()
     assert len(problem.what) < 120
+
+
+def test_hostile_names_are_shown_cut_short_and_printable() -> None:
+    name = '"\\e[31m' + "x" * 500 + '"'
+    text = f"journeys: {{a: {{steps: [{name}], {name}: 1, match: [{{step: b, service: s}}]}}}}\n"
+
+    for problem in problems(text):
+        assert str(problem).isprintable()
+        assert len(str(problem)) < 400

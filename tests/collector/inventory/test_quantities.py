@@ -99,5 +99,5 @@ def test_what_is_no_time_is_refused_with_a_cure(written: object) -> None:
 
 @given(st.text() | st.integers() | st.floats() | st.booleans() | st.none() | st.lists(st.text()))
 def test_any_value_is_shown_in_one_short_printable_line(value: object) -> None:
-    assert len(shown(value)) <= 61
+    assert len(shown(value)) <= 62
     assert shown(value).isprintable()

@@ -74,6 +74,10 @@ def test_mature_is_the_timeout_where_that_is_shorter_than_five_minutes() -> None
     assert parse("journeys: {a: {timeout: 2m, steps: [b]}}").journeys["a"].mature_ns == 2 * MINUTE
 
 
+def test_mature_may_be_as_long_as_the_timeout() -> None:
+    assert parse("journeys: {a: {timeout: 2m, mature: 2m, steps: [b]}}").journeys["a"].mature_ns == 2 * MINUTE
+
+
 def test_everything_evaluated_is_read() -> None:
     inventory = evaluated()
     journey = inventory.journeys["checkout"]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from otel_cx_collector.errors import Problem
+from otel_cx_collector.inventory.quantities import printable
 from otel_cx_collector.inventory.tree import Node, Path
 
 
@@ -57,7 +58,7 @@ class Report:
         for key in path:
             found = node.child(key) if node else None
             node = found[1] if found else None
-            text += f"[{_label(key, node)}]" if isinstance(key, int) else f"{'.' if text else ''}{key}"
+            text += f"[{_label(key, node)}]" if isinstance(key, int) else f"{'.' if text else ''}{printable(key)}"
         return text or "the file"
 
     def remove(self, path: Path) -> bool:
@@ -81,4 +82,4 @@ class Report:
 def _label(index: int, node: Node | None) -> str:
     named = node.child("name") if node else None
     value = named[1].value if named else node.value if node else None
-    return value[:60] if isinstance(value, str) and value.isprintable() else f"#{index + 1}"
+    return printable(value) if isinstance(value, str) and value else f"#{index + 1}"

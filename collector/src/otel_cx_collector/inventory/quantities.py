@@ -37,8 +37,14 @@ class UnreadableError(ValueError):
         super().__init__(f"{what}; {cure}")
 
 
+def printable(text: str) -> str:
+    """A text of the file as a message may hold it: at most 60 characters, none that a terminal would obey."""
+    clean = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text[:61])
+    return clean if len(text) <= 60 else f"{clean[:57]}..."
+
+
 def shown(value: object) -> str:
-    """A value as a message shows it: quoted when it is text, at most 60 characters."""
+    """A value as a message shows it: quoted when it is text, at most 62 characters."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if value is None:
@@ -47,16 +53,14 @@ def shown(value: object) -> str:
         return "a mapping"
     if isinstance(value, list | tuple):
         return "a list"
-    text = f'"{value}"' if isinstance(value, str) else str(value)
-    clean = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text[:61])
-    return clean if len(text) <= 60 else f"{clean[:57]}..."
+    return f'"{printable(value)}"' if isinstance(value, str) else printable(str(value))
 
 
 def parse_duration(value: object) -> int:
     """``30s``, ``1.5s``, ``30d`` -> nanoseconds. Raises UnreadableError."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         raise UnreadableError(
-            f"{shown(value)} is a duration without a unit", f"write {value}s or another of ms, s, m, h, d, w"
+            f"{shown(value)} is a duration without a unit", f"write {shown(value)}s or another of ms, s, m, h, d, w"
         )
     found = DURATION.fullmatch(value) if isinstance(value, str) else None
     if found is None:

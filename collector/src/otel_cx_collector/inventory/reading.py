@@ -103,7 +103,9 @@ def _follows(error: Any) -> bool:
 
 
 def _tell(report: Report, errors: list[Any], blank: frozenset[Path]) -> None:
-    unknown = [report.resolve(error["loc"]) for error in errors if error["type"] == "extra_forbidden"]
+    unknown: dict[Path, list[str]] = {}
+    for path in (report.resolve(error["loc"]) for error in errors if error["type"] == "extra_forbidden"):
+        unknown.setdefault(path[:-1], []).append(str(path[-1]))
     for error in errors:
         path = report.resolve(error["loc"])
         if error["type"] == "missing" and _is_there(str(error["loc"][-1]), path, blank, unknown):
@@ -113,10 +115,9 @@ def _tell(report: Report, errors: list[Any], blank: frozenset[Path]) -> None:
         report.problems.append(Problem(report.file, report.line(path), what, cure))
 
 
-def _is_there(key: str, path: Path, blank: frozenset[Path], unknown: list[Path]) -> bool:
-    """A key that is missing at ``path`` only because it has no value or is misspelt."""
-    misspelt = (str(each[-1]) for each in unknown if each[:-1] == path)
-    return (*path, key) in blank or any(resembles(word, key) for word in misspelt)
+def _is_there(key: str, path: Path, blank: frozenset[Path], unknown: dict[Path, list[str]]) -> bool:
+    """A key that is missing at ``path`` only because it has no value or is misspelt there."""
+    return (*path, key) in blank or any(resembles(word, key) for word in unknown.get(path, ()))
 
 
 def _take_out(report: Report, errors: list[Any]) -> bool:

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Final
 
+from otel_cx_collector.inventory.quantities import printable
+
 CUTOFF: Final = 0.5
 """Similarity from which a word is taken for another misspelt, by difflib's ratio."""
 MAX_LISTED: Final = 30
@@ -17,7 +19,7 @@ def resembles(word: str, known: str) -> bool:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """``did you mean `steps`? Known here: ...``, for the end of a message."""
-    words = list(dict.fromkeys(known))
+    words = list(dict.fromkeys(map(printable, known)))
     if not words:
         return "nothing is known here; remove it"
     lower = {each.lower(): each for each in words}

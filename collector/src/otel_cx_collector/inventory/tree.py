@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.reader import ReaderError
 
 from otel_cx_collector.errors import Problem
 from otel_cx_collector.inventory.quantities import shown
@@ -87,10 +88,9 @@ def read(text: str, file: str) -> tuple[Node | None, list[Problem]]:
         return None, [*builder.problems, Problem(file, refused.line, refused.what, refused.cure)]
     except MarkedYAMLError as error:
         return None, [*builder.problems, _syntax(file, text, error)]
-    except YAMLError as error:
-        what = f"not YAML: {' '.join(str(error).split())}"
-        return None, [*builder.problems, Problem(file, 0, what, "save it as UTF-8 text without control characters")]
-    except Exception as error:  # noqa: BLE001 - whatever the parser trips over is a mistake in the file
+    except ReaderError as error:
+        return None, [_unreadable(file, text, error)]
+    except Exception as error:  # noqa: BLE001 - whatever else the parser trips over is a mistake in the file
         what = f"not YAML: the parser stopped with {type(error).__name__}"
         return None, [*builder.problems, Problem(file, builder.line, what, "look at this line and the one before")]
     return root, builder.problems
@@ -101,9 +101,16 @@ def _refuse_large(text: str) -> None:
         raise _RefusedError(0, f"the file is larger than {MAX_BYTES} bytes", "drop what is not used")
 
 
+def _unreadable(file: str, text: str, error: ReaderError) -> Problem:
+    line = text.count("\n", 0, error.position) + 1
+    what = f"not YAML: the character U+{ord(text[error.position]):04X} is not allowed"
+    return Problem(file, line, what, "remove it, or write it as an escape in double quotes")
+
+
 def _syntax(file: str, text: str, error: MarkedYAMLError) -> Problem:
     mark = error.problem_mark or error.context_mark
     said = " ".join(" ".join(filter(None, (error.context, error.problem))).split())
+    said = "".join(char for char in said if char.isprintable())
     cure = "look at the indentation, quotes and brackets of this line and the one before"
     if mark is None:
         return Problem(file, 0, f"not YAML: {said}", cure)
@@ -255,8 +262,11 @@ class _Builder:
             raise _RefusedError(
                 node.line, f"{shown(node.data())} stands where a key is due", "write a name before the colon"
             )
-        if not isinstance(node.value, str):
-            self.problem(node.line, f"the key {shown(node.value)} is not text", f'write it in quotes, "{node.value}"')
+        if node.value is None:
+            self.problem(node.line, "nothing stands before the colon", "write a name there")
+        elif not isinstance(node.value, str):
+            cure = f'write it in quotes, "{shown(node.value)}"'
+            self.problem(node.line, f"the key {shown(node.value)} is not text", cure)
         return node.line, str(node.value)
 
     def entry(self, into: _Open, node: Node) -> None:
