@@ -21,7 +21,7 @@ class Keyring:
     """Keys by id. The first makes pseudonyms and signatures; all of them verify, so that a key can be rotated.
 
     >>> Keyring.parse("k1:0123456789abcdef").pseudonym("user-42")
-    'k1.LQ14ZB6LSd-rpTVMIAI4Kw'
+    'k1.EBtatqdBczytQvNOw4v4H0'
     """
 
     secrets: Mapping[str, bytes] = field(repr=False)

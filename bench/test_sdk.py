@@ -1,0 +1,141 @@
+"""What the SDK costs a request: opening and closing a step, stamping a child span, naming the customer, importing.
+
+    .venv/bin/pytest bench/test_sdk.py --benchmark-only -s
+
+Targets: a step at most 8 µs over a bare OpenTelemetry span, stamping a child at most 2 µs, importing at most 15 ms over
+opentelemetry-api. The differences are CPU time measured in one run, the rounds of both sides taking turns, so that a
+busy machine disturbs both alike; the smallest round of each counts.
+"""
+
+import subprocess
+import sys
+import time
+import timeit
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.sampling import Decision, StaticSampler
+from opentelemetry.trace import SpanKind, Tracer
+
+import otel_cx
+from otel_cx.testing import Journeys, recording
+
+NUMBER = 300
+ROUNDS = 60
+IMPORTS = 15
+
+checkout = otel_cx.journey("checkout", revenue_class="new")
+Work = Callable[[], Any]
+
+
+@pytest.fixture
+def bare() -> Tracer:
+    return TracerProvider(shutdown_on_exit=False).get_tracer("bare")
+
+
+class Looking(StaticSampler):
+    """Keeps all, and for all the SDK knows it decides by attributes."""
+
+
+@pytest.fixture(params=[None])
+def stamped(request: pytest.FixtureRequest) -> Iterator[Tracer]:
+    """A request of a known customer in an attempt: seven attributes on every span below."""
+    with recording(sampler=request.param) as recorded:
+        _export_nothing(recorded)
+        tracer = recorded.provider.get_tracer("stamped")
+        with tracer.start_as_current_span("POST /pay", kind=SpanKind.SERVER):
+            otel_cx.identify(customer="user-42", segment="enterprise", plan="pro", region="eu")
+            with checkout.attempt("cart-42"):
+                yield tracer
+
+
+def _export_nothing(recorded: Journeys) -> None:
+    """Takes the recorder's own exporter out, which a bare provider does not have either."""
+    processors = recorded.provider._active_span_processor  # noqa: SLF001 - the SDK offers no way to remove one
+    processors._span_processors = processors._span_processors[1:]  # noqa: SLF001 - as above
+
+
+def open_and_close() -> None:
+    with checkout.step("payment"):
+        pass
+
+
+@checkout.step("payment")
+def decorated() -> None:
+    pass
+
+
+def bare_span(tracer: Tracer) -> Work:
+    def work() -> None:
+        with tracer.start_as_current_span("payment"):
+            pass
+
+    return work
+
+
+def child_span(tracer: Tracer) -> Work:
+    return lambda: tracer.start_span("INSERT").end()
+
+
+def over(work: Work, base: Work) -> float:
+    """Microseconds of `work` over `base`, in turns, the smallest round of each."""
+    timers = [timeit.Timer(side, timer=time.thread_time) for side in (work, base)]
+    turns = [[timer.timeit(NUMBER) for timer in timers] for _ in range(ROUNDS)]
+    ours, bare = (min(side) for side in zip(*turns, strict=True))
+    return float(ours - bare) / NUMBER * 1e6
+
+
+def test_bare_span(benchmark: Any, bare: Tracer) -> None:
+    benchmark(bare_span(bare))
+
+
+@pytest.mark.usefixtures("stamped")
+def test_step(benchmark: Any, bare: Tracer) -> None:
+    benchmark.extra_info["over a bare span, µs"] = figure = over(open_and_close, bare_span(bare))
+    print(f"\nstep over a bare span: {figure:.2f} µs (target 8)")
+    benchmark(open_and_close)
+
+
+@pytest.mark.parametrize("stamped", [Looking(Decision.RECORD_AND_SAMPLE)], indirect=True)
+def test_step_under_a_sampler_that_may_look_at_attributes(benchmark: Any, bare: Tracer, stamped: Tracer) -> None:  # noqa: ARG001 - wanted for its effect
+    benchmark.extra_info["over a bare span, µs"] = figure = over(open_and_close, bare_span(bare))
+    print(f"\nstep over a bare span, attributes given to the sampler: {figure:.2f} µs")
+    benchmark(open_and_close)
+
+
+@pytest.mark.usefixtures("stamped")
+def test_decorated_step(benchmark: Any, bare: Tracer) -> None:
+    benchmark.extra_info["over a bare span, µs"] = figure = over(decorated, bare_span(bare))
+    print(f"\ndecorated step over a bare span: {figure:.2f} µs (target 8)")
+    benchmark(decorated)
+
+
+def test_child_span(benchmark: Any, bare: Tracer, stamped: Tracer) -> None:
+    with checkout.step("payment"):
+        benchmark.extra_info["over a bare span, µs"] = figure = over(child_span(stamped), child_span(bare))
+        print(f"\nstamping a child span: {figure:.2f} µs (target 2)")
+        benchmark(child_span(stamped))
+
+
+@pytest.mark.usefixtures("stamped")
+def test_identify(benchmark: Any) -> None:
+    benchmark(otel_cx.identify, customer="user-42", segment="enterprise")
+
+
+def test_import(benchmark: Any) -> None:
+    api = "import opentelemetry.trace, opentelemetry.context, opentelemetry.baggage"
+    ours_and_step = "import otel_cx; otel_cx.journey('checkout').step('payment')(len)"
+    programs = (api, f"{api}; import otel_cx", f"{api}; {ours_and_step}")
+    turns = [[_import_ms(program) for program in programs] for _ in range(IMPORTS)]
+    base, ours, with_wrapt = (min(side) for side in zip(*turns, strict=True))
+    benchmark.extra_info["over opentelemetry-api, ms"] = ours - base
+    print(f"\nimport otel_cx over opentelemetry-api: {ours - base:.1f} ms, {ours / base:.2f} times (target 15 ms)")
+    print(f"with a first decoration, which imports wrapt and with it asyncio: {with_wrapt - base:.1f} ms")
+    benchmark.pedantic(_import_ms, args=("import otel_cx",), rounds=3)
+
+
+def _import_ms(statement: str) -> float:
+    program = f"import time; begin = time.process_time(); {statement}; print((time.process_time() - begin) * 1e3)"
+    return float(subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True).stdout)
