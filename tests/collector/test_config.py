@@ -121,6 +121,7 @@ limits: {spans: "${env:SPANS}"}
             "1: log: segment_bytes 67108864 is more than a quarter of max_bytes 104857600; the",
         ),
         ("log: {\n batch_bytes: 3GiB}", "2: log: batch_bytes 3221225472 is not between 1 and half of max_bytes"),
+        ("limits: {wire_bytes: 0}", "1: wire_bytes: nothing fits into 0 bytes; write a whole number of B"),
         ("limits: {spans: 0}", "1: spans: 0 is no count; write a whole number from 1 on"),
         ("limits: {spans: many}", '1: spans: "many" is no count'),
         ("chdb: {keep: 8}", "1: keep: 8 is a duration without a unit; write 8s"),

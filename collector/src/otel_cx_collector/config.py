@@ -153,6 +153,13 @@ def _size(value: object) -> int:
     return int(match["number"]) * _SIZES[match["unit"]]
 
 
+def _some(value: object) -> int:
+    size = _size(value)
+    if size == 0:
+        raise UnreadableError("nothing fits into 0 bytes", "write a whole number of B, KiB, MiB or GiB, such as 64MiB")
+    return size
+
+
 def _count(value: object) -> int:
     if not re.fullmatch("[0-9]{1,9}", str(value)) or int(str(value)) == 0:
         raise UnreadableError(f"{shown(value)} is no count", "write a whole number from 1 on")
@@ -212,14 +219,14 @@ _READERS: Final[dict[tuple[str, ...], tuple[str, _Reader]]] = {
     ("store",): ("store", _choice(now="chdb", later={"clickhouses?://.+": "a ClickHouse server or cluster"})),
     ("control",): ("control", _choice(now="sqlite", later={"postgres(ql)?(\\+\\w+)?://.+": "PostgreSQL"})),
     ("role",): ("role", _choice(now="all", later={"ingest|control": "a role of its own"})),
-    ("limits", "message_bytes"): ("limits.message_bytes", _size),
-    ("limits", "wire_bytes"): ("limits.wire_bytes", _size),
+    ("limits", "message_bytes"): ("limits.message_bytes", _some),
+    ("limits", "wire_bytes"): ("limits.wire_bytes", _some),
     ("limits", "spans"): ("limits.spans", _count),
     ("limits", "attributes"): ("limits.attributes", _count),
     ("limits", "nesting"): ("limits.nesting", _count),
-    ("log", "max_bytes"): ("log.max_bytes", _size),
-    ("log", "segment_bytes"): ("log.segment_bytes", _size),
-    ("log", "batch_bytes"): ("log.batch_bytes", _size),
+    ("log", "max_bytes"): ("log.max_bytes", _some),
+    ("log", "segment_bytes"): ("log.segment_bytes", _some),
+    ("log", "batch_bytes"): ("log.batch_bytes", _some),
     ("log", "min_free_bytes"): ("log.min_free_bytes", _size),
     ("chdb", "memory_bytes"): ("chdb.memory_bytes", _size),
     ("chdb", "query_memory_bytes"): ("chdb.query_memory_bytes", _size),

@@ -4,6 +4,7 @@ import errno
 import os
 import resource
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,11 +76,11 @@ def test_zeros_that_a_power_cut_left_at_the_end_are_cut_off(written: Path, ids: 
         assert log.damage == ()
 
 
-def test_a_flipped_bit_anywhere_in_a_record_loses_that_record_alone_and_says_so(
-    written: Path, tmp_path: Path, ids: Ids
-) -> None:
+def test_a_flipped_bit_in_a_record_loses_that_record_alone_and_says_so(written: Path, tmp_path: Path, ids: Ids) -> None:
     first, second, third, end = records(only_segment(written))
-    for at in range(first, end):
+    heads = [start + at for start in (first, second, third) for at in range(28)]
+    bodies = range(first, end, 9)
+    for at in sorted({*heads, *bodies, end - 1}):
         broken = copy_of(written, tmp_path / "broken")
         segment = only_segment(broken)
         flip(segment, at, at % 8)
@@ -241,6 +242,37 @@ def test_a_disk_below_its_reserve_refuses_before_anything_is_written_and_resumes
     assert only_segment(directory).read_bytes() == before
     log.append(batch(3))
     assert ids(log) == [1, 3]
+
+
+def test_no_thread_is_told_that_its_batch_is_durable_when_the_writer_of_another_failed(
+    log: Log, batch: Batch, ids: Ids, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.append(batch(0))
+    failing, go_on = threading.Event(), threading.Event()
+    told: list[str] = []
+
+    def late_failure(_: object) -> os.statvfs_result:
+        failing.set()
+        assert go_on.wait(30)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def append(number: int) -> None:
+        with pytest.raises(Unavailable) as caught:
+            log.append(batch(number))
+        told.append(str(caught.value))
+
+    threads = [threading.Thread(target=append, args=(number,)) for number in range(1, 6)]
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "statvfs", late_failure)
+        for thread in threads:
+            thread.start()
+        assert failing.wait(30)
+        go_on.set()
+        for thread in threads:
+            thread.join()
+    assert len(told) == 5
+    assert all("refuses writes: Input/output error" in it for it in told)
+    assert ids(log) == [0]
 
 
 def test_segments_are_deleted_even_when_the_mark_cannot_be_written(

@@ -173,6 +173,8 @@ def test_a_closed_log_refuses(log: Log, batch: Batch) -> None:
     log.close()
     with pytest.raises(Unavailable, match="the log is closed"):
         log.append(batch(1))
+    with pytest.raises(Unavailable, match="the log is closed"):
+        log.mark_stored(1)
 
 
 def test_many_threads_append_and_each_batch_has_a_position_of_its_own(log: Log, batch: Batch, ids: Ids) -> None:

@@ -14,7 +14,7 @@ from step_rows import T0, rows_of, step_row, table
 from otel_cx_collector.clock import now_ns
 from otel_cx_collector.errors import UserError
 from otel_cx_collector.events import NS
-from otel_cx_collector.store import Store, StoreLimits, sql
+from otel_cx_collector.store import Store, StoreError, StoreLimits, sql
 
 LIMITS = StoreLimits(keep_ns=None)
 
@@ -103,9 +103,42 @@ def test_a_second_path_in_one_process_is_refused_while_the_first_is_open(store: 
     assert count(store) == 0
 
 
+def test_a_missing_engine_is_answered_with_the_command_that_installs_it(tmp_path: Path) -> None:
+    command = (
+        "import sys\nsys.modules['chdb'] = None\nfrom pathlib import Path\n"
+        "from otel_cx_collector.store import Store\nStore(Path(sys.argv[1]))"
+    )
+    other = subprocess.run(
+        [sys.executable, "-c", command, str(tmp_path / "store")], capture_output=True, text=True, check=False
+    )
+    assert "UserError: the embedded store needs chDB; pip install 'otel-cx-collector[embedded]'" in other.stderr
+
+
+def test_a_thread_that_cannot_connect_any_more_gets_a_store_error(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(**_: object) -> None:
+        raise RuntimeError("too many of them")
+
+    monkeypatch.setattr("clickhouse_connect.get_client", failing)
+    raised: list[str] = []
+
+    def ask() -> None:
+        with pytest.raises(StoreError) as caught:
+            store.stats()
+        raised.append(str(caught.value))
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join()
+    assert raised == ["too many of them"]
+
+
 def test_a_directory_that_cannot_be_made_is_the_users_to_mend(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match=r"file/store cannot hold the store: Not a directory; set data:"):
+    with pytest.raises(
+        UserError, match=r"file/store cannot hold the store: Not a directory; make it one this user owns"
+    ):
         Store(tmp_path / "file" / "store", LIMITS)
 
 

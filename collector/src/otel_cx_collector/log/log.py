@@ -40,7 +40,8 @@ class _Waiting:
     size: int
     sequence: int = 0
     settled: bool = False
-    refused: str = ""
+    refused: str = "the log's writer left it behind; try again"
+    """Why it is not durable; empty once it is."""
 
 
 class Log:
@@ -71,8 +72,12 @@ class Log:
         try:
             self._stored = _read_stored(directory)
             self._segments, self.damage = _recover(directory, self._stored)
-        except BaseException:
+        except BaseException as error:
             os.close(self._claim)
+            if isinstance(error, OSError):
+                raise UserError(
+                    f"the log in {directory} cannot be read: {error}; see to the disk and its files"
+                ) from error
             raise
         self._used = sum(segment.end for segment in self._segments)
         self._last = max([self._stored, *(segment.last for segment in self._segments)])
@@ -142,6 +147,8 @@ class Log:
         """
         with self._marking:
             with self._state:
+                if self._closed:
+                    raise Unavailable("the log is closed: the collector is stopping")
                 if position > self._last:
                     raise ValueError(f"position {position} was never appended; the last one is {self._last}")
                 if position <= self._stored:
@@ -162,7 +169,7 @@ class Log:
                 return
             self._closed = True
             self._grown.notify_all()
-        with self._writing:
+        with self._marking, self._writing:
             self._commit()
             self._seal()
             os.close(self._claim)
@@ -195,23 +202,27 @@ class Log:
             )
 
     def _commit(self) -> None:
-        """Write all that is waiting, and tell each thread what became of its batch."""
+        """Write all that is waiting; each batch knows afterwards what became of it."""
         with self._state:
-            todo, self._queue, size, self._queued = self._queue, [], self._queued, 0
-        full = self._disk_full(size)
-        if full:
-            _refuse(todo, full)
-            return
+            todo, self._queue = self._queue, []
+        size = sum(waiting.size for waiting in todo)
+        reason = ""
         try:
-            while todo:
+            reason = self._disk_full(size)
+            while todo and not reason:
                 todo = todo[self._write(todo) :]
         except OSError as error:
+            reason = f"the log's disk ({self.directory}) refuses writes: {error.strerror}; see to it"
             self._undo()
-            _refuse(todo, f"the log's disk ({self.directory}) refuses writes: {error.strerror}; see to it")
         except BaseException as error:
+            reason = f"the log's writer was stopped by {error!r}; try again"
             self._undo()
-            _refuse(todo, f"the log's writer was stopped by {error!r}; try again")
             raise
+        finally:
+            for waiting in todo:
+                waiting.settled, waiting.refused = True, reason
+            with self._state:
+                self._queued -= size
 
     def _disk_full(self, size: int) -> str:
         """Why ``size`` bytes more would leave too little on the disk, or nothing."""
@@ -263,7 +274,7 @@ class Log:
             active.end, active.last = end, written[-1].sequence
             self._last = active.last
             for waiting in written:
-                waiting.settled = True
+                waiting.settled, waiting.refused = True, ""
             self._grown.notify_all()
 
     def _undo(self) -> None:
@@ -287,14 +298,10 @@ class Log:
                 active.path.unlink()
 
     def _seal(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-        self._fd, self._active = -1, None
-
-
-def _refuse(waiting: list[_Waiting], reason: str) -> None:
-    for one in waiting:
-        one.settled, one.refused = True, reason
+        fd, self._fd, self._active = self._fd, -1, None
+        if fd >= 0:
+            with suppress(OSError):  # what it holds has been synced, or been given up
+                os.close(fd)
 
 
 def _refuse_dictionaries(schema: pa.Schema) -> None:

@@ -51,10 +51,16 @@ class Engine:
             shutil.rmtree(self._incoming, ignore_errors=True)
             self._incoming.mkdir(mode=0o700)
         except OSError as error:
+            raise UserError(f"{path} cannot hold the store: {error.strerror}; make it one this user owns") from error
+        try:
+            self._client()
+        except ImportError as error:
+            raise UserError("the embedded store needs chDB; pip install 'otel-cx-collector[embedded]'") from error
+        except (ClickHouseError, RuntimeError, OSError) as error:
             raise UserError(
-                f"{path} cannot hold the store: {error.strerror}; set data: to a directory of ours"
+                f"the store in {path} cannot be opened: {_plain(error)}; stop the process that has it open, or give "
+                f"this one another data directory"
             ) from error
-        self._client()
 
     def command(self, sql: str, parameters: Mapping[str, object] | None = None) -> None:
         """Run a statement that answers nothing."""
@@ -120,20 +126,12 @@ class Engine:
             "max_execution_time": limits.query_s,
             "max_threads": limits.threads,
         }
-        try:
-            return clickhouse_connect.get_client(
-                interface="chdb",
-                path=str(self.path / "chdb"),
-                settings=settings,
-                chdb_options={"max_server_memory_usage": limits.memory_bytes},
-            )
-        except ImportError as error:
-            raise UserError("the embedded store needs chDB; pip install 'otel-cx-collector[embedded]'") from error
-        except (ClickHouseError, RuntimeError, OSError) as error:
-            raise UserError(
-                f"the store in {self.path} cannot be opened: {_plain(error)}; stop the process that has it open, or "
-                f"give this one another data directory"
-            ) from error
+        return clickhouse_connect.get_client(
+            interface="chdb",
+            path=str(self.path / "chdb"),
+            settings=settings,
+            chdb_options={"max_server_memory_usage": limits.memory_bytes},
+        )
 
 
 @contextmanager
