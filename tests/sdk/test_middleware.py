@@ -12,6 +12,7 @@ import pytest
 from fastapi import BackgroundTasks, FastAPI, HTTPException
 from fastapi.responses import StreamingResponse
 from flask import Flask
+from opentelemetry.context import Context
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from opentelemetry.instrumentation.flask import FlaskInstrumentor
@@ -134,6 +135,76 @@ def test_a_background_task_goes_on_with_the_attempt(recorded: Journeys) -> None:
         request(url, "/pay", {"cookie": "cart=c-42"})
         steps = wait_for_step(recorded, "checkout", 2)
     assert {(step.step, step.attempt) for step in steps} == {("payment", "c-42"), ("provision", "c-42")}
+
+
+def test_the_same_step_after_the_answer_is_an_execution_of_its_own(recorded: Journeys) -> None:
+    app = FastAPI()
+
+    @checkout.step("payment")
+    def again() -> None: ...
+
+    @app.post("/pay")
+    def pay(tasks: BackgroundTasks) -> None:
+        tasks.add_task(again)
+
+    app.add_middleware(ASGICXMiddleware, routes=ROUTES)
+    FastAPIInstrumentor.instrument_app(app, tracer_provider=recorded.provider)
+    with asgi_server(app) as url:
+        request(url, "/pay")
+        steps = wait_for_step(recorded, "checkout", 2)
+    assert [(step.step, step.span.kind) for step in steps] == [
+        ("payment", SpanKind.SERVER),
+        ("payment", SpanKind.INTERNAL),
+    ]
+
+
+async def call_in_process(app: Any) -> None:
+    """One POST /pay without a server, in the context of the caller."""
+
+    async def nothing(*_: Any) -> Any: ...
+
+    scope = {"type": "http", "method": "POST", "path": "/pay", "headers": [], "scheme": "http", "query_string": b""}
+    await app(scope, nothing, nothing)
+
+
+def test_a_journey_open_around_the_server_hides_no_step_of_the_middleware(recorded: Journeys) -> None:
+    async def app(*_: Any) -> None:
+        with checkout.step("payment") as step:
+            step.reject("card_declined")
+
+    tracer = recorded.provider.get_tracer("server")
+    with checkout.attempt("a"), tracer.start_as_current_span("POST /pay", kind=SpanKind.SERVER):
+        asyncio.run(call_in_process(ASGICXMiddleware(app, routes=ROUTES)))
+    [step] = recorded.steps()
+    assert (step.attempt, step.outcome, step.span.kind) == ("a", "rejected", SpanKind.SERVER)
+
+
+def test_what_waits_for_the_server_span_is_handed_over_once(recorded: Journeys) -> None:
+    tracer = recorded.provider.get_tracer("server")
+
+    async def app(*_: Any) -> None:
+        for name in ("request", "unrelated"):
+            with tracer.start_as_current_span(name, context=Context(), kind=SpanKind.SERVER):
+                pass
+
+    asyncio.run(call_in_process(ASGICXMiddleware(app, routes=ROUTES)))
+    assert [step.span.name for step in recorded.steps()] == ["request"]
+
+
+def test_an_attempt_known_late_stands_on_everything_after(recorded: Journeys) -> None:
+    tracer = recorded.provider.get_tracer("db")
+
+    async def app(*_: Any) -> None:
+        tracer.start_span("before").end()
+        with checkout.attempt("late"), checkout.step("payment"):
+            pass
+        tracer.start_span("after").end()
+
+    served = OpenTelemetryMiddleware(ASGICXMiddleware(app, routes=ROUTES), tracer_provider=recorded.provider)
+    asyncio.run(call_in_process(served))
+    assert semconv.JOURNEY_ATTEMPT not in dict(recorded.span("before").attributes or {})
+    assert dict(recorded.span("after").attributes or {})[semconv.JOURNEY_ATTEMPT] == "late"
+    assert recorded.steps()[0].attempt == "late"
 
 
 def test_outside_the_instrumentation_it_waits_for_the_server_span(recorded: Journeys) -> None:
