@@ -52,7 +52,7 @@ def _wrapper_class() -> type[FunctionWrapper[..., Any]]:
     # Imported at the first decoration: wrapt brings asyncio and importlib.metadata, which not every process needs.
     import wrapt
 
-    class Wrapped(wrapt.FunctionWrapper[..., Any]):
+    class Wrapped(wrapt.FunctionWrapper):  # type: ignore[type-arg]  # cannot be subscripted before wrapt 2
         """A function wrapper that pickles as the function does, by its name."""
 
         def __reduce_ex__(self, protocol: SupportsIndex) -> str:
@@ -142,7 +142,6 @@ def _drive(opener: Opener, generator: Generator[Any, Any, Any]) -> Generator[Any
             except GeneratorExit:
                 with body:
                     generator.close()
-                opener.finish(scope, None)
                 raise
             except BaseException as thrown:  # noqa: BLE001 - handed on to the body, whose it is
                 advance = functools.partial(generator.throw, thrown)
@@ -176,7 +175,6 @@ async def _drive_async(opener: Opener, generator: AsyncGenerator[Any, Any]) -> A
             except GeneratorExit:
                 with body:
                     await generator.aclose()
-                opener.finish(scope, None)
                 raise
             except BaseException as thrown:  # noqa: BLE001 - handed on to the body, whose it is
                 advance = functools.partial(generator.athrow, thrown)

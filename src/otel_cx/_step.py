@@ -94,13 +94,16 @@ class Step:
             self._conclude("rejected", _error_type(error))
 
     def _conclude(self, outcome: str, reason: str | None) -> None:
-        self._outcome = outcome
-        values: dict[str, Any] = {semconv.STEP_OUTCOME: outcome}
-        if reason is not None:
-            values[semconv.ERROR_TYPE] = runtime_value(reason)
-        self._write(values)
-        if outcome == "failed" and self.is_open:
-            self.span.set_status(StatusCode.ERROR, values[semconv.ERROR_TYPE])
+        try:
+            self._outcome = outcome
+            values: dict[str, Any] = {semconv.STEP_OUTCOME: outcome}
+            if reason is not None:
+                values[semconv.ERROR_TYPE] = runtime_value(reason)
+            self._write(values)
+            if outcome == "failed" and self.is_open:
+                self.span.set_status(StatusCode.ERROR, values.get(semconv.ERROR_TYPE))
+        except Exception as error:  # noqa: BLE001 - never the application's failure
+            count(Reason.INTERNAL, error)
 
     def _write(self, values: dict[str, Any]) -> None:
         try:

@@ -105,9 +105,11 @@ def recording(settings: Settings | None = None, *, sampler: Sampler | None = Non
         MissingDependency: opentelemetry-sdk is not installed.
     """
     journeys = _recorder(sampler)
-    with _installed(journeys, settings):
-        yield journeys
-    journeys.provider.shutdown()
+    try:
+        with _installed(journeys, settings):
+            yield journeys
+    finally:
+        journeys.provider.shutdown()
 
 
 @pytest.fixture

@@ -170,7 +170,9 @@ def host_allowed(host: str, settings: Settings) -> bool:
     name = host.lower().rstrip(".")
     if not _HOST.fullmatch(name):
         return False
-    return name.endswith(settings.cluster_suffixes) or any(fnmatch.fnmatchcase(name, p) for p in settings.egress_hosts)
+    return name.endswith(settings.cluster_suffixes) or any(
+        fnmatch.fnmatchcase(name, pattern.lower()) for pattern in settings.egress_hosts
+    )
 
 
 def destination_allowed(destination: str, settings: Settings) -> bool:

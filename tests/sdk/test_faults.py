@@ -57,14 +57,19 @@ def test_a_tracer_that_raises_leaves_the_application_running(recorded: Journeys,
 
 
 class BrokenSpan(trace.NonRecordingSpan):
+    """Raises from the second call on, so that it can be started with a step's attributes."""
+
     def __init__(self) -> None:
         super().__init__(trace.SpanContext(1, 2, is_remote=False))
+        self.calls = 0
 
     def is_recording(self) -> bool:
         return True
 
     def set_attributes(self, *_: Any) -> None:
-        raise Broken
+        self.calls += 1
+        if self.calls > 1:
+            raise Broken
 
     def set_status(self, *_: Any) -> None:
         raise Broken
@@ -80,6 +85,7 @@ def test_a_span_that_raises_leaves_the_application_running(
     monkeypatch.setattr(tracer, "start_span", lambda *_, **__: BrokenSpan())
     runtime.tracer = tracer
     with checkout.step("payment") as step:
+        assert isinstance(step.span, BrokenSpan)
         step.fail("x")
         step.revenue(1, "EUR")
         step.cancel()

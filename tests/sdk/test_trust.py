@@ -262,7 +262,7 @@ def test_what_one_service_sends_another_believes() -> None:
     assert receive([headers["baggage"]], INSIDE)[0] == MEMBERS
 
 
-HOSTS = Settings(egress_hosts=("billing", "*.internal", "10.0.0.7", "::1"))
+HOSTS = Settings(egress_hosts=("Billing", "*.internal", "10.0.0.7", "::1"))
 
 
 @pytest.mark.parametrize(
