@@ -185,12 +185,14 @@ def test_a_list_or_object_that_is_none_is_a_bad_request(fields: dict[str, Any]) 
         b'{"resourceSpans":[{"scopeSpans":[null]}]}',
         b'{"resourceSpans":[{"scopeSpans":[{"spans":[1]}]}]}',
         b'{"resourceSpans":[{"scopeSpans":[{"spans":[{"kind":"x"}]}]}]}',
+        b'{"resourceSpans":[{"scopeSpans":[{"spans":[{"attributes":{}}]}]}]}',
+        b'{"resourceSpans":[{"scopeSpans":[{"spans":[{"attributes":[5]}]}]}]}',
     ],
 )
 def test_a_body_of_the_wrong_shape_is_a_bad_request(body: bytes) -> None:
     with pytest.raises(BadRequest, match="send OTLP/JSON"):
         decode(body)
-    if b"kind" not in body and b'"resource"' not in body:
+    if not any(part in body for part in (b'"kind"', b'"resource"', b'"attributes"')):
         with pytest.raises(BadRequest):
             median_end_ns(json.loads(body))
 

@@ -8,12 +8,28 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status
-from spans import BOUNDS, LIMITS, NOW, SECOND, STEP, TAGGER, block, both, json_body, pairs, request, step
+from spans import (
+    BOUNDS,
+    INVENTORY,
+    KEYS,
+    LIMITS,
+    NOW,
+    SECOND,
+    STEP,
+    TAGGER,
+    block,
+    both,
+    json_body,
+    pairs,
+    request,
+    step,
+)
 
 from otel_cx import semconv
 from otel_cx_collector.decode import BadRequest, TooLarge, logs, metrics
 from otel_cx_collector.events import STEP_SCHEMA, to_batch
-from otel_cx_collector.tag import decode_traces, decode_traces_dict, decode_traces_json, median_end_ns
+from otel_cx_collector.inventory import parse
+from otel_cx_collector.tag import Tagger, decode_traces, decode_traces_dict, decode_traces_json, median_end_ns
 
 WORDS = st.sampled_from(["checkout", "login", "cart", "payment", "confirm", "password", "ok", "failed", "cancelled"])
 VALUES = st.sampled_from(
@@ -39,7 +55,7 @@ ANY = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
     max_leaves=6,
 )
-KEYS = st.sampled_from(
+ATTRIBUTE_KEYS = st.sampled_from(
     [
         *semconv.CONTEXT,
         *(semconv.JOURNEY_STEP, semconv.STEP_OUTCOME, semconv.STEP_RECOVERABLE, semconv.EXACT),
@@ -52,7 +68,7 @@ KEYS = st.sampled_from(
         "k" * 130,
     ]
 )
-ATTRIBUTES = st.dictionaries(KEYS, ANY, max_size=8)
+ATTRIBUTES = st.dictionaries(ATTRIBUTE_KEYS, ANY, max_size=8)
 LIKELY = st.fixed_dictionaries(
     {},
     optional={
@@ -104,6 +120,7 @@ BLOCKS = st.builds(
 )
 REQUESTS = st.builds(lambda blocks: ExportTraceServiceRequest(resource_spans=blocks), st.lists(BLOCKS, max_size=3))
 
+PARSED_INVENTORY = parse(INVENTORY)
 LAW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """No law is about time: the machine may be busy."""
 
@@ -143,6 +160,16 @@ def test_order_and_grouping_of_spans_change_nothing(given_spans: list[Span], ran
     assert sorted(split.rows, key=repr) == sorted(together.rows, key=repr)
     assert (split.spans, split.synthetic, split.rejected) == (together.spans, together.synthetic, together.rejected)
     assert split.overflow == together.overflow
+
+
+@LAW
+@given(st.lists(REQUESTS, min_size=1, max_size=3))
+def test_what_was_decoded_before_changes_nothing(messages: list[ExportTraceServiceRequest]) -> None:
+    used, last = Tagger(PARSED_INVENTORY, KEYS), messages[-1].SerializeToString()
+    for message in messages:
+        decode_traces(message.SerializeToString(), used, BOUNDS, LIMITS)
+    fresh = Tagger(PARSED_INVENTORY, KEYS)
+    assert decode_traces(last, used, BOUNDS, LIMITS) == decode_traces(last, fresh, BOUNDS, LIMITS)
 
 
 @LAW

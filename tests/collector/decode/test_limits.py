@@ -148,6 +148,14 @@ def test_a_hundred_thousand_levels_in_any_span_are_a_bad_request_in_protobuf(whe
         protobuf(wrapped(field(2, span().SerializeToString() + field(where, inside))))
 
 
+def test_the_search_for_nested_values_ends_with_its_budget_and_the_span_is_kept() -> None:
+    deep = field(9, field(1, b"k") + field(2, nested_arrays(900)))
+    body = wrapped(field(2, step().SerializeToString() + deep) * 3)
+    assert len(protobuf(body, replace(LIMITS, work=10)).rows) == 3
+    with pytest.raises(BadRequest):
+        protobuf(body)
+
+
 def test_a_resource_nested_too_deep_is_a_bad_request() -> None:
     pair = field(1, field(1, b"k") + field(2, nested_arrays(DEEP)))
     with pytest.raises(BadRequest, match="nested more than 64 deep"):

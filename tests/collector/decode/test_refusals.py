@@ -115,6 +115,10 @@ def test_the_first_refusals_are_told_in_words_with_value_and_cure() -> None:
     assert sum(decoded.rejected.values()) == 19
 
 
+def test_an_id_of_a_megabyte_is_not_told_in_full() -> None:
+    assert len(both(request(step(span_id=b"x" * 1_000_000, trace_id=b"y" * 1_000_000))).detail) < 200
+
+
 def test_the_words_stay_short_and_printable_whatever_is_sent() -> None:
     name = "\x00\n\x1b[31m" + "x" * 100_000
     message = request(

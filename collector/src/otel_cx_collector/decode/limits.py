@@ -23,7 +23,7 @@ class DecodeLimits:
     refused as one with too many attributes if it is a step."""
     work: int = 1_000_000
     """Attributes of steps and their events read in a request, over it TooLarge: half a second of one core. 20,000
-    ordinary steps have half as many."""
+    ordinary steps have half as many. As many fields are searched for values nested too deep, then no more."""
     nesting: int = 64
     """Values within values of one attribute, over it BadRequest. Nested values are walked, never built."""
     value_chars: int = 4_096

@@ -34,6 +34,9 @@ _INSIDE: Final = {
     Message.KEY_VALUE_LIST: {tag_of(1): Message.KEY_VALUE},
 }
 
+LEVEL_BYTES: Final = 4
+"""What each level of nested values takes at the least: a smaller value needs no look."""
+
 
 def too_deep(nesting: int) -> BadRequest:
     """The error for values nested deeper than the limit."""
@@ -42,8 +45,13 @@ def too_deep(nesting: int) -> BadRequest:
     )
 
 
-def check(buf: bytes, pos: int, end: int, message: Message, nesting: int, budget: int) -> None:
-    """Raise BadRequest when values in ``buf[pos:end]`` nest deeper than ``nesting``; looks at ``budget`` fields."""
+def check(buf: bytes, pos: int, end: int, message: Message, nesting: int, budget: int) -> int:
+    """Raise BadRequest when values in ``buf[pos:end]`` nest deeper than ``nesting``.
+
+    Looks at ``budget`` fields at most, and returns how many it looked at. What is too small to hold the missing levels
+    is passed over.
+    """
+    left = budget
     stack = [(pos, end, message, 0)]
     while stack:
         pos, end, message, depth = stack.pop()
@@ -52,9 +60,11 @@ def check(buf: bytes, pos: int, end: int, message: Message, nesting: int, budget
             if depth > nesting:
                 raise too_deep(nesting)
         inside = _INSIDE[message]
+        harmless = (nesting - depth) * LEVEL_BYTES
         for tag, start, stop in fields(buf, pos, end):
-            budget -= 1
-            if budget < 0:
-                return
-            if tag in inside:
+            left -= 1
+            if left <= 0:
+                return budget
+            if stop - start >= harmless and tag in inside:
                 stack.append((start, stop, inside[tag], depth))
+    return budget - left

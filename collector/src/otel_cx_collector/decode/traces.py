@@ -7,6 +7,7 @@ the worst request, before anything could be counted.
 
 import sys
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Final
 
 from google.protobuf.message import DecodeError
@@ -15,7 +16,7 @@ from otel_cx import semconv
 from otel_cx_collector.decode.errors import TooLarge
 from otel_cx_collector.decode.limits import DecodeLimits
 from otel_cx_collector.decode.messages import EVENT, RESOURCE, SPAN
-from otel_cx_collector.decode.nested import Message, check
+from otel_cx_collector.decode.nested import LEVEL_BYTES, Message, check
 from otel_cx_collector.decode.span import (
     CONSUMER,
     EVENT_KEYS,
@@ -43,10 +44,8 @@ _KIND: Final = tag_of(6, 0)
 _KEY: Final = tag_of(1)
 _SHORT: Final = [bytes([tag_of(2), size + 2, tag_of(1), size]) for size in range(0x7E)]
 """How the value of a KeyValue begins that is a text of so many bytes."""
-_RESOURCE_ATTRIBUTE: Final = tag_of(1)
-_EVENT_ATTRIBUTE: Final = tag_of(3)
-_REPEATED: Final = (tag_of(9), tag_of(11), tag_of(13))
-"""Attributes, events and links of a span."""
+_SINGLE_FIELDS: Final = 16
+"""Fields of a span that do not repeat."""
 _NOBODY: Final = Resource()
 _EVENT_NAMES: Final = {key.encode(): key for key in EVENT_KEYS}
 _MATCHED_KINDS: Final = frozenset({SERVER, CONSUMER})
@@ -54,8 +53,6 @@ _BEFORE_KIND: Final = frozenset(map(tag_of, (1, 2, 3, 4, 5)))
 
 _WORTH_A_LOOK: Final = 4_096
 """A span or resource of so many bytes is searched for values nested too deep even when nothing else is read of it."""
-_LEVEL_BYTES: Final = 4
-"""What each level of nested values takes at the least: a smaller value needs no look."""
 _WORTH_COUNTING: Final = 16_384
 """A message of more bytes has its attributes and events counted before it is built, which takes 40 times the memory."""
 _PAIRS_KEPT: Final = 4_096
@@ -85,6 +82,7 @@ class _Request:
         "hit",
         "kept",
         "limits",
+        "looks",
         "short",
         "spans",
         "wanted",
@@ -96,12 +94,12 @@ class _Request:
         self.wanted = wanted
         self.limits = limits
         self.kept = wanted.kept(limits)
-        self.harmless = limits.nesting * _LEVEL_BYTES
+        self.harmless = limits.nesting * LEVEL_BYTES
         self.short = min(len(_SHORT) - 1, limits.value_chars)
         self.candidates: list[Span] = []
         self.spans = 0
         self.blocks = 0
-        self.work = limits.work
+        self.work = self.looks = limits.work
         self.hit = 0
         self._seek(0)
 
@@ -161,8 +159,8 @@ class _Request:
     def _read_resource(self, raw: bytes) -> Resource:
         limits = self.limits
         if len(raw) >= _WORTH_A_LOOK:
-            check(raw, 0, len(raw), Message.RESOURCE, limits.nesting, limits.fields)
-        if len(raw) > _WORTH_COUNTING and self._repeats(raw, (_RESOURCE_ATTRIBUTE,)) > limits.attributes:
+            self._look(raw, 0, len(raw), Message.RESOURCE)
+        if self._overfull(raw, limits.attributes):
             return Resource(oversized=True)
         attributes = RESOURCE.FromString(raw).attributes
         if len(attributes) > limits.attributes:
@@ -198,7 +196,7 @@ class _Request:
             elif needles and self._may_match(pos, stop, needles):
                 self._read_span(buf[pos:stop], resource)
             elif size >= _WORTH_A_LOOK:
-                check(buf, pos, stop, Message.SPAN, self.limits.nesting, self.limits.fields)
+                self._look(buf, pos, stop, Message.SPAN)
             pos = stop
         self.spans = spans
         if pos != end:  # the last span, or what a span read of it, lay beyond
@@ -216,7 +214,7 @@ class _Request:
         at = pos
         while at < end and buf[at] in _BEFORE_KIND and buf[at + 1] < 0x80:
             at += 2 + buf[at + 1]
-        if at < end and buf[at] == _KIND and buf[at + 1] not in _MATCHED_KINDS:
+        if at < end and buf[at] == _KIND and buf[at + 1] < 0x80 and buf[at + 1] not in _MATCHED_KINDS:
             return False
         return any(buf.find(needle, pos, end) >= 0 for needle in needles)
 
@@ -224,12 +222,10 @@ class _Request:
         """Read one span and add it to the candidates."""
         limits = self.limits
         if len(raw) >= _WORTH_A_LOOK:
-            check(raw, 0, len(raw), Message.SPAN, limits.nesting, limits.fields)
-        if len(raw) > _WORTH_COUNTING and self._repeats(raw, _REPEATED) > limits.fields:
+            self._look(raw, 0, len(raw), Message.SPAN)
+        if self._overfull(raw, limits.fields):
             self.candidates.append(unread(resource, carries_step=raw.find(_STEP_KEY) >= 0))
             return
-        if len(raw) >= _WORTH_A_LOOK:
-            check(raw, 0, len(raw), Message.SPAN, limits.nesting, limits.fields)
         span = SPAN.FromString(raw)
         pairs, events = span.attributes, span.events
         count = len(pairs) + len(events) + len(span.links)
@@ -268,13 +264,13 @@ class _Request:
                 if name is not None:
                     self._scalar(name, pair, value_at, read, kept)
                 elif len(pair) > self.harmless:
-                    self._check_nesting(pair)
+                    self._look(pair, 0, len(pair), Message.KEY_VALUE)
             else:
                 name = names.get(split_pair(pair)[0])
                 if name is not None:
                     self._scalar(name, pair, 0, read, kept)
                 else:
-                    self._check_nesting(pair)
+                    self._look(pair, 0, len(pair), Message.KEY_VALUE)
         return read
 
     def _scalar(self, name: str, pair: bytes, value_at: int, read: dict[str, Scalar], kept: Pairs) -> None:
@@ -288,7 +284,7 @@ class _Request:
                 scalar = read_text(pair[value_at + 4 :], self.limits.value_chars)
         else:
             if len(pair) > self.harmless:
-                self._check_nesting(pair)
+                self._look(pair, 0, len(pair), Message.KEY_VALUE)
             scalar = read_value(split_pair(pair)[1], self.limits.value_chars)
             if scalar is None:
                 return
@@ -298,13 +294,10 @@ class _Request:
                 kept.clear()
             kept[pair] = name, scalar
 
-    def _check_nesting(self, pair: bytes) -> None:
-        check(pair, 0, len(pair), Message.KEY_VALUE, self.limits.nesting, self.limits.fields)
-
     def _events(self, events: Iterable[bytes]) -> Iterator[dict[str, Scalar]]:
         """Of each event the attributes in EVENT_KEYS, if it has any."""
         for raw in events:
-            if len(raw) > _WORTH_COUNTING and self._repeats(raw, (_EVENT_ATTRIBUTE,)) > self.limits.fields:
+            if self._overfull(raw, self.limits.fields):
                 continue
             pairs = EVENT.FromString(raw).attributes
             self._charge(len(pairs))
@@ -312,15 +305,18 @@ class _Request:
             if read:
                 yield read
 
-    def _repeats(self, raw: bytes, tags: tuple[int, ...]) -> int:
-        """How often these fields stand in a large message, counted before it is built; no further than the limit."""
-        count = 0
-        for tag, _, _ in fields(raw, 0, len(raw)):
-            count += tag in tags
-            if count > self.limits.fields:
-                break
+    def _overfull(self, raw: bytes, most: int) -> bool:
+        """Whether a large message has more than ``most`` repeated fields: counted before it is built."""
+        if len(raw) <= _WORTH_COUNTING:
+            return False
+        count = sum(1 for _ in islice(fields(raw, 0, len(raw)), most + _SINGLE_FIELDS + 1))
         self._charge(count)
-        return count
+        return count > most + _SINGLE_FIELDS
+
+    def _look(self, buf: bytes, pos: int, end: int, message: Message) -> None:
+        """Search for values nested too deep, while time lasts: none is ever built, so that missing one is harmless."""
+        if self.looks > 0:
+            self.looks -= check(buf, pos, end, message, self.limits.nesting, min(self.limits.fields, self.looks))
 
     def _charge(self, fields_read: int) -> None:
         self.work -= fields_read

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
+from operator import itemgetter
 from typing import Any, Final
 
 from otel_cx import semconv
@@ -23,6 +25,7 @@ from otel_cx_collector.decode.span import (
     unread,
 )
 
+_KEY: Final = itemgetter("key")
 _MATCHED_KINDS: Final = frozenset({SERVER, CONSUMER})
 _INT64: Final = range(-(1 << 63), 1 << 63)
 _DIGITS: Final = re.compile(r"-?[0-9]{1,19}")
@@ -62,6 +65,10 @@ def _may_be_step(span: dict[str, Any], *, matched: bool) -> bool:
     kind = enum(span, "kind")
     if matched and kind in _MATCHED_KINDS:
         return True
+    attributes = span.get("attributes")
+    if type(attributes) is list:
+        with suppress(KeyError, TypeError):
+            return semconv.JOURNEY_STEP in map(_KEY, attributes)
     return any(pair.get("key") == semconv.JOURNEY_STEP for pair in objects(span, "attributes"))
 
 

@@ -6,6 +6,7 @@ from otel_cx import semconv
 from otel_cx_collector.decode.span import Scalar, text
 from otel_cx_collector.inventory import Inventory
 
+_KEPT_CHARS: Final = 64
 _KEPT: Final = 4_096
 """Combinations of given values remembered; a million customers have some hundreds."""
 
@@ -41,7 +42,7 @@ class Dimensions:
             own = {name: lookup.value(attributes, odd) for name, lookup in self._own.items()}
             values = Values(six, own, tuple(odd))
             # Texts alone: 1, 1.0 and True are one key of a dictionary, but three texts.
-            if all(each is None or isinstance(each, str) for each in given):
+            if all(each is None or (isinstance(each, str) and len(each) <= _KEPT_CHARS) for each in given):
                 if len(self._kept) >= _KEPT:
                     self._kept.clear()
                 self._kept[given] = values

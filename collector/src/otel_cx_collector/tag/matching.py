@@ -4,7 +4,7 @@ from itertools import product
 from typing import Final, NamedTuple
 
 from otel_cx import semconv
-from otel_cx_collector.decode.span import CONSUMER, SERVER, Scalar, Span, label, text
+from otel_cx_collector.decode.span import CONSUMER, SERVER, Scalar, Span, label
 from otel_cx_collector.inventory import Ignore, Inventory, Journey, Match, Step
 
 HTTP_METHODS: Final = ("http.request.method", "http.method")
@@ -81,8 +81,8 @@ def _traits(span: Span) -> _Traits:
 def _first_of(attributes: dict[str, Scalar], names: tuple[str, ...]) -> str | None:
     for name in names:
         value = attributes.get(name)
-        if value is not None:
-            return text(value)
+        if isinstance(value, str):
+            return value
     return None
 
 
@@ -98,10 +98,10 @@ def route_of(attributes: dict[str, Scalar]) -> str | None:
 def rpc_of(attributes: dict[str, Scalar]) -> str | None:
     """Service and method of an RPC span; newer conventions give both in ``rpc.method``."""
     service, method = (attributes.get(name) for name in RPC)
-    if method is None:
+    if not isinstance(method, str):
         return None
-    name = text(method).lstrip("/")
-    return name if "/" in name or service is None else f"{text(service)}/{name}"
+    name = method.lstrip("/")
+    return f"{service}/{name}" if isinstance(service, str) and "/" not in name else name
 
 
 class IgnoreRules:

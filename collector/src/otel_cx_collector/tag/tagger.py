@@ -72,7 +72,7 @@ class Decoded:
 
 
 class Tagger:
-    """Turns candidate spans into rows by the rules of an inventory. Immutable, for use by many threads."""
+    """Turns candidate spans into rows by the rules of an inventory. Immutable but for caches; for many threads."""
 
     def __init__(self, inventory: Inventory, keys: HashKeys | None = None) -> None:
         self._inventory = inventory
@@ -96,7 +96,6 @@ class Tagger:
             needles=self._matches.needles,
             needles_of_any=self._matches.needles_of_any,
         )
-
         self._steps: dict[tuple[Scalar | None, Scalar], Mapped] = {
             (name, step.name): (journey, step) for name, journey in inventory.journeys.items() for step in journey.steps
         }
@@ -114,7 +113,7 @@ class Tagger:
                 decoded.rejected[verdict.reason] = decoded.rejected.get(verdict.reason, 0) + 1
                 if len(told) < _TOLD:
                     told.append(
-                        f"{verdict.reason}: span {span.span_id.hex()} of {span.resource.service} {verdict.what}"
+                        f"{verdict.reason}: span {span.span_id[:_SPAN_ID_BYTES].hex()} of {span.resource.service} {verdict.what}"
                     )
             elif semconv.SYNTHETIC_TYPE in span.attributes or self._ignores.match(span):
                 decoded.synthetic += 1
