@@ -216,7 +216,11 @@ class _Request:
             at += 2 + buf[at + 1]
         if at < end and buf[at] == _KIND and buf[at + 1] < 0x80 and buf[at + 1] not in _MATCHED_KINDS:
             return False
-        return any(buf.find(needle, pos, end) >= 0 for needle in needles)
+        find = buf.find
+        for needle in needles:  # noqa: SIM110 - a generator would cost as much again
+            if find(needle, pos, end) >= 0:
+                return True
+        return False
 
     def _read_span(self, raw: bytes, resource: Resource) -> None:
         """Read one span and add it to the candidates."""

@@ -112,9 +112,8 @@ class Tagger:
             if isinstance(verdict, _Refused):
                 decoded.rejected[verdict.reason] = decoded.rejected.get(verdict.reason, 0) + 1
                 if len(told) < _TOLD:
-                    told.append(
-                        f"{verdict.reason}: span {span.span_id[:_SPAN_ID_BYTES].hex()} of {span.resource.service} {verdict.what}"
-                    )
+                    span_id = span.span_id[:_SPAN_ID_BYTES].hex()
+                    told.append(f"{verdict.reason}: span {span_id} of {span.resource.service} {verdict.what}")
             elif semconv.SYNTHETIC_TYPE in span.attributes or self._ignores.match(span):
                 decoded.synthetic += 1
             else:
