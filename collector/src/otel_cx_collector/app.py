@@ -49,6 +49,8 @@ OBSERVE_EVERY_NS: Final = NS
 """At most one request a second is read in full to see what traffic is not mapped."""
 OBSERVE_MAX_BYTES: Final = 1 << 20
 """Larger requests are not read for that: it would cost more than it tells."""
+CULPRITS_MAX: Final = 1_000
+"""Pairs of attribute and service kept of values that became "other": service names are the senders' words."""
 GRACE_S: Final = 5.0
 KEY_FILE: Final = "OTELCX_KEY_FILE"
 """Names the file of hash keys; the SDK reads the same variable."""
@@ -125,8 +127,9 @@ class Ingest:
             tally.synthetic += decoded.synthetic
             if decoded.rejected:
                 tally.refused.update(decoded.rejected)
-            if decoded.overflow:
-                tally.overflow.update(decoded.overflow)
+            for culprit, values in decoded.overflow.items():
+                if culprit in tally.overflow or len(tally.overflow) < CULPRITS_MAX:
+                    tally.overflow[culprit] += values
 
     def _observe(self, body: bytes, now_ns: int, *, as_json: bool) -> None:
         """Read one request a second in full, for what no rule maps; the others cost a comparison."""

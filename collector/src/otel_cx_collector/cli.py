@@ -106,7 +106,7 @@ def validate(
     if schema:
         typer.echo(json.dumps(inventory.json_schema(), indent=2))
         return
-    typer.echo(inventory.explain(inventory.load(inventory_file)))
+    typer.echo(inventory.explain(inventory.load(inventory_file)), nl=False)
 
 
 @cli.command("replay")
