@@ -11,7 +11,7 @@ from random import Random
 from typing import Final
 
 ATTEMPTS_A_MINUTE: Final = {
-    "checkout": 120.0,
+    "checkout": 240.0,
     "login": 30.0,
     "signup": 20.0,
     "dns-change": 20.0,
@@ -51,7 +51,7 @@ class Everyday:
 STEPS: Final[dict[str, dict[str, Everyday]]] = {
     "checkout": {
         "cart": Everyday(0.020, goes_on=0.72),
-        "payment": Everyday(0.140, failed=0.0015, rejected=0.012, slow=0.001, goes_on=0.98),
+        "payment": Everyday(0.140, failed=0.001, rejected=0.0015, slow=0.0005, goes_on=0.98),
         "confirm": Everyday(0.030, failed=0.0005),
     },
     "login": {

@@ -173,7 +173,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--home", type=Path, default=HOME, help="directory of everything written (default %(default)s)")
     parser.add_argument("--for", type=float, default=None, dest="seconds", metavar="SECONDS", help="stop by itself")
     parser.add_argument("--no-history", action="store_true", help="begin without a past")
-    parser.add_argument("--rate", type=float, default=1.0, help="multiplies the traffic (default 1: 120 checkouts/min)")
+    parser.add_argument("--rate", type=float, default=1.0, help="multiplies the traffic (default 1: 240 checkouts/min)")
     parser.add_argument("--seed", type=int, default=None, help="make the traffic's choices repeatable")
     parser.add_argument("--panel-port", type=int, default=0, help="port of the control panel (default: any free)")
 

@@ -28,6 +28,7 @@ START_S = 120
 SEEN_WITHIN_S = 90
 """The promise: from the first failure to the page."""
 OVER_WITHIN_S = 240
+WORST_SECOND = 47
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,8 @@ def most_hurt(demo: Demo) -> dict[str, Any] | None:
 
 @pytest.mark.timeout(900)
 def test_payment_errors_are_seen_in_time_at_their_true_size_and_their_end_too(demo: Demo) -> None:
+    # The worst moment: so late in a minute that it holds little harm yet, and the next one is far from closing.
+    time.sleep((WORST_SECOND - time.time()) % 60)
     demo.fault("payment-errors", "on", "--share", "0.4")
     began = time.time()
     found = until("checkout is the most hurt journey", lambda: most_hurt(demo), SEEN_WITHIN_S)
