@@ -6,6 +6,7 @@ An open loop: a slow platform does not slow the arrivals, as in life.
 import asyncio
 import contextlib
 import signal
+import time
 from collections.abc import Iterable
 from random import Random
 from typing import Final
@@ -21,6 +22,10 @@ from examples.hosting.traffic import diary
 from examples.hosting.traffic.browser import Browser, LeftError, headers
 from examples.hosting.traffic.visits import VISITS, Visit
 
+FILLING_S: Final = 20
+"""So long it takes until as many come as on an ordinary day: services that have just started are slow at first, and"""
+FIRST_SHARE: Final = 0.1
+"""a full crowd at the door would be hurt by that."""
 AT_ONCE: Final = 400
 """More people than this are not let in: a platform at a standstill must not fill the machine with them."""
 
@@ -39,8 +44,10 @@ class Crowd:
     async def arrive(self, journey: str) -> None:
         """Let people come for one journey until cancelled."""
         a_second = ATTEMPTS_A_MINUTE[journey] * self._mine.rate / 60
+        began_s = time.monotonic()
         while True:
-            await asyncio.sleep(self._random.expovariate(a_second))
+            share = min(1.0, FIRST_SHARE + (time.monotonic() - began_s) / FILLING_S)
+            await asyncio.sleep(self._random.expovariate(a_second * share))
             if len(self._visits) < AT_ONCE:
                 visit = asyncio.create_task(self._visit(journey))
                 self._visits.add(visit)
