@@ -19,7 +19,7 @@ from otel_cx_collector.errors import Unavailable
 from otel_cx_collector.events import MINUTE_S, NS, SLICE_S
 from otel_cx_collector.inventory import Inventory
 from otel_cx_collector.measure import evaluation as measure
-from otel_cx_collector.measure.columns import Bools, build
+from otel_cx_collector.measure.columns import Bools, Ints, build
 from otel_cx_collector.measure.evaluation import Evaluation
 from otel_cx_collector.measure.figures import Coverage, Exemplar, Figures, Live, Series, Share
 from otel_cx_collector.traffic import Observed
@@ -35,7 +35,7 @@ REACH_S: Final = 8 * 24 * 3600
 ROWS_LIMIT: Final = 2_000_000
 """no more than this many a journey (about 0.5 GiB): over it the oldest go, and the figures say since when."""
 CACHE_LIMIT: Final = 512
-"""Answers remembered until the next round; more questions than that in ten seconds are computed each time."""
+"""Answers remembered of a journey until the next round; more questions than that are computed each time."""
 COVERAGE_MIN: Final = 0.9
 """Below this share of measured slices a verdict is `unmeasured` (measures.md 1.4)."""
 SLICES_A_MINUTE: Final = MINUTE_S // SLICE_S
@@ -76,8 +76,17 @@ class Memory:
     cursor_us: int
     found: Evaluation
     """As of the watermark."""
-    dropped: bool = False
-    """Rows were dropped over the limit."""
+    answers: dict[tuple[object, ...], object] = field(default_factory=dict)
+    """Questions about these rows that were answered already; they go with the round."""
+
+    def once(self, question: tuple[object, ...], answer: Callable[[], T]) -> T:
+        """Compute an answer at most once a round."""
+        if question not in self.answers:
+            found = answer()
+            if len(self.answers) >= CACHE_LIMIT:
+                return found
+            self.answers[question] = found
+        return self.answers[question]  # type: ignore[return-value] # the key names the kind of answer
 
 
 @dataclass(slots=True)
@@ -104,7 +113,8 @@ class Control:
     observed: Callable[[], list[Observed]]
     took_all: Callable[[], bool]
     _memory: dict[str, Memory] = field(default_factory=dict)
-    _slices: dict[str, list[int]] = field(default_factory=dict)
+    _slices: list[Ints] = field(default_factory=list)
+    """Of each node, the slices it reported for, ascending."""
     _started_s: int = 0
     _beaten_s: int = 0
     _watermark_s: int = 0
@@ -112,7 +122,6 @@ class Control:
     _round: int = 0
     _error: str = ""
     _turned: threading.Condition = field(default_factory=threading.Condition)
-    _cache: dict[tuple[object, ...], object] = field(default_factory=dict)
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -152,18 +161,18 @@ class Control:
         now_s = self.now_s()
         self._beat(now_s)
         self.flushed()
-        self._slices = self.rows.heartbeats(now_s - REACH_S, now_s + SLICE_S)
+        beats = self.rows.heartbeats(now_s - REACH_S, now_s + SLICE_S)
+        self._slices = [np.array(slices) for slices in beats.values() if slices]
         tables = {name: self._read(name, now_s) for name in self.inventory.journeys}
         since_s = max(self._started_s, now_s - LAG_WINDOW_S)
-        self._settle_s = settle_s([table for table, _, _ in tables.values()], since_s)
+        self._settle_s = settle_s([table for table, _ in tables.values()], since_s)
         watermark = max(self._watermark_s, (now_s - self._settle_s) // SLICE_S * SLICE_S)
         memory = {
-            name: Memory(table, cursor, self._evaluate(name, table, watermark), dropped)
-            for name, (table, cursor, dropped) in tables.items()
+            name: Memory(table, cursor, self._evaluate(name, table, watermark))
+            for name, (table, cursor) in tables.items()
         }
         with self._turned:
             self._memory, self._watermark_s, self._error = memory, watermark, ""
-            self._cache = {}
             self._round += 1
             self._turned.notify_all()
 
@@ -174,23 +183,20 @@ class Control:
             self.rows.heartbeat(self.node, ended)
         self._beaten_s = max(self._beaten_s, now_s // SLICE_S * SLICE_S)
 
-    def _read(self, name: str, now_s: int) -> tuple[pa.Table, int, bool]:
+    def _read(self, name: str, now_s: int) -> tuple[pa.Table, int]:
         environments = self.inventory.environments
         known = self._memory.get(name)
         if known is None:
             # The cursor first: what is inserted while the rows are read comes again with the next round.
             cursor = self.rows.cursor_us()
             table = self.rows.steps(name, (now_s - REACH_S) * NS, (now_s + MINUTE_S * 10) * NS, environments)
-            dropped = False
         else:
             fresh, cursor = self.rows.steps_inserted_since(name, known.cursor_us)
             fresh = fresh.filter(pc.is_in(fresh["environment"].cast(pa.string()), value_set=pa.array(environments)))
-            table, dropped = known.table, known.dropped
-            if fresh.num_rows:
-                table = merge(table, fresh)
+            table = merge(known.table, fresh) if fresh.num_rows else known.table
         if table.num_rows > ROWS_LIMIT:
-            table, dropped = newest(table, ROWS_LIMIT), True
-        return table, cursor, dropped
+            table = newest(table, ROWS_LIMIT)
+        return table, cursor
 
     def _evaluate(self, name: str, table: pa.Table, at_s: int) -> Evaluation:
         measured = self._measured_minutes(table, at_s)
@@ -205,14 +211,12 @@ class Control:
         """
         count = max(0, (to_s - from_s) // SLICE_S)
         measured = np.ones(count, dtype=np.bool_)
-        for slices in self._slices.values():
-            if slices:
-                beaten = np.zeros(count, dtype=np.bool_)
-                index = (np.array(slices) - from_s) // SLICE_S
-                beaten[index[(index >= 0) & (index < count)]] = True
-                before = min(max(0, (min(slices) - from_s) // SLICE_S), count)
-                beaten[:before] = True
-                measured &= beaten
+        for slices in self._slices:
+            beaten = np.zeros(count, dtype=np.bool_)
+            index = (slices - from_s) // SLICE_S
+            beaten[index[(index >= 0) & (index < count)]] = True
+            beaten[: max(0, index.min())] = True
+            measured &= beaten
         return measured
 
     def _measured_minutes(self, table: pa.Table, at_s: int) -> Bools:
@@ -269,35 +273,38 @@ class Control:
 
     def live(self, journey: str) -> Live:
         """The live score at T."""
-        found = self._of(journey).found
-        return self._once(("live", journey), lambda: measure.live(found))
+        memory = self._of(journey)
+        return memory.once(("live",), lambda: measure.live(memory.found))
 
     def figures(self, journey: str, from_s: int, to_s: int) -> Figures:
         """Everything counted over the window, as of its end."""
-        return self._once(
-            ("figures", journey, from_s, to_s),
-            lambda: measure.figures(self._as_of(journey, to_s), from_s * NS, to_s * NS),
+        memory = self._of(journey)
+        return memory.once(
+            ("figures", from_s, to_s), lambda: measure.figures(self._as_of(memory, to_s), from_s * NS, to_s * NS)
         )
 
     def series(self, journey: str, from_s: int, to_s: int, step_s: int) -> Series:
         """The window in equal steps; those after T are provisional."""
-        return self._once(
-            ("series", journey, from_s, to_s, step_s),
-            lambda: measure.series(self._latest(journey), from_s, to_s, step_s, self._watermark_s),
+        memory = self._of(journey)
+        return memory.once(
+            ("series", from_s, to_s, step_s),
+            lambda: measure.series(self._latest(memory), from_s, to_s, step_s, memory.found.as_of_ns // NS),
         )
 
     def matrix(self, journey: str, from_s: int, to_s: int, rows: str, columns: str) -> dict[tuple[str, str], Share]:
         """Executions and customers by two dimensions."""
-        return self._once(
-            ("matrix", journey, from_s, to_s, rows, columns),
-            lambda: measure.matrix(self._as_of(journey, to_s), from_s * NS, to_s * NS, rows, columns),
+        memory = self._of(journey)
+        return memory.once(
+            ("matrix", from_s, to_s, rows, columns),
+            lambda: measure.matrix(self._as_of(memory, to_s), from_s * NS, to_s * NS, rows, columns),
         )
 
     def exemplars(self, journey: str, from_s: int, to_s: int, limit: int) -> list[Exemplar]:
         """Harmful executions to look up in the trace back end."""
-        return self._once(
-            ("exemplars", journey, from_s, to_s, limit),
-            lambda: measure.exemplars(self._as_of(journey, to_s), from_s * NS, to_s * NS, limit),
+        memory = self._of(journey)
+        return memory.once(
+            ("exemplars", from_s, to_s, limit),
+            lambda: measure.exemplars(self._as_of(memory, to_s), from_s * NS, to_s * NS, limit),
         )
 
     def intake(self) -> Intake:
@@ -316,30 +323,19 @@ class Control:
             raise Unavailable(self._error or "the first evaluation is still under way", SLICE_S)
         return self._memory[journey]
 
-    def _as_of(self, journey: str, to_s: int) -> Evaluation:
-        """The journey as of ``to_s``: the last round's evaluation, or one made for the question."""
-        memory = self._of(journey)
-        if to_s >= self._watermark_s:
-            return memory.found
-        return self._once(("as of", journey, to_s), lambda: self._evaluate(journey, memory.table, to_s))
+    def _as_of(self, memory: Memory, to_s: int) -> Evaluation:
+        """The journey as of ``to_s``: the round's evaluation, or one made for the question."""
+        found = memory.found
+        if to_s * NS >= found.as_of_ns:
+            return found
+        return memory.once(("as of", to_s), lambda: self._evaluate(found.journey.name, memory.table, to_s))
 
-    def _latest(self, journey: str) -> Evaluation:
-        """The last round's evaluation with the rows that came after T added."""
-        memory = self._of(journey)
-        return self._once(
-            ("latest", journey),
-            lambda: replace(memory.found, columns=build(memory.table, memory.found.journey, self.inventory)),
+    def _latest(self, memory: Memory) -> Evaluation:
+        """The round's evaluation with the rows that came after T added."""
+        found = memory.found
+        return memory.once(
+            ("latest",), lambda: replace(found, columns=build(memory.table, found.journey, self.inventory))
         )
-
-    def _once(self, question: tuple[object, ...], answer: Callable[[], T]) -> T:
-        """Compute an answer at most once a round."""
-        cache = self._cache
-        if question not in cache:
-            found = answer()
-            if len(cache) >= CACHE_LIMIT:
-                return found
-            cache[question] = found
-        return cache[question]  # type: ignore[return-value] # the key names the kind of answer
 
 
 def merge(table: pa.Table, fresh: pa.Table) -> pa.Table:
