@@ -36,15 +36,20 @@ from otel_cx_collector.receive import (
     Signal,
 )
 from otel_cx_collector.store import Flusher, Store
-from otel_cx_collector.tag import Bounds, Decoded, HashKeys, Tagger, decode_traces, decode_traces_json
+from otel_cx_collector.tag import (
+    FUTURE_NS,
+    LATE_NS,
+    Bounds,
+    Decoded,
+    HashKeys,
+    Tagger,
+    decode_traces,
+    decode_traces_json,
+)
 from otel_cx_collector.traffic import Traffic, unmapped
 from otel_cx_collector.views.source import Intake
 from otel_cx_collector.web import WebServer, WebSettings
 
-LATE_NS: Final = 24 * 3600 * NS
-"""Older spans are refused as too late (wire.md)."""
-FUTURE_NS: Final = 300 * NS
-"""Spans further ahead are refused as in the future."""
 OBSERVE_EVERY_NS: Final = NS
 """At most one request a second is read in full to see what traffic is not mapped."""
 OBSERVE_MAX_BYTES: Final = 1 << 20

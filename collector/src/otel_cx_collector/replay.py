@@ -22,18 +22,14 @@ from otel_cx_collector.inventory import Inventory
 from otel_cx_collector.measure.evaluation import evaluate, figures
 from otel_cx_collector.measure.report import Json, journey_report, timestamp
 from otel_cx_collector.store import Store
-from otel_cx_collector.tag import Bounds, HashKeys, Tagger, decode_traces_dict, median_end_ns
+from otel_cx_collector.tag import FUTURE_NS, LATE_NS, Bounds, HashKeys, Tagger, decode_traces_dict, median_end_ns
 
-LATE_NS: Final = 24 * 3600 * NS
-"""A span this much older than its line's arrival is `too_late`."""
-FUTURE_NS: Final = 300 * NS
-"""A span this much after the latest arrival is `in_future`."""
 NEVER_NS: Final = 2**63 - 1
 CHUNK_ROWS: Final = 50_000
 """Rows gathered before they become one Arrow batch."""
 ANY_KEY: Final = HashKeys("replay", b"counts do not depend on it")
 """Pseudonyms never leave a replay: it reports counts."""
-REPORTED: Final = tuple(reason for reason in Refusal)
+LIMITS: Final = DecodeLimits()
 
 
 @dataclass(slots=True)
@@ -102,7 +98,7 @@ def _report(
             "steps": distinct,
             "synthetic": recording.synthetic,
             "duplicates": table.num_rows - distinct,
-            "rejected": {str(reason): recording.rejected[reason] for reason in REPORTED},
+            "rejected": {str(reason): recording.rejected[reason] for reason in Refusal},
         },
     }
     report |= judged(tables, inventory, first_s, last_s)
@@ -214,6 +210,3 @@ def differences(expected: object, found: object, path: str = "$") -> Iterator[st
             yield from differences(left, right, f"{path}[{at}]")
     elif expected != found:
         yield f"{path}: expected {expected!r}, found {found!r}"
-
-
-LIMITS: Final = DecodeLimits()

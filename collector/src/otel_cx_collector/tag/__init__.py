@@ -2,10 +2,12 @@
 
 from otel_cx_collector.tag.keys import HashKeys
 from otel_cx_collector.tag.requests import decode_traces, decode_traces_dict, decode_traces_json, median_end_ns
-from otel_cx_collector.tag.tagger import Bounds, Decoded, Tagger
+from otel_cx_collector.tag.tagger import FUTURE_NS, LATE_NS, Bounds, Decoded, Tagger
 from otel_cx_collector.tag.version import row_version
 
 __all__ = [
+    "FUTURE_NS",
+    "LATE_NS",
     "Bounds",
     "Decoded",
     "HashKeys",

@@ -47,6 +47,12 @@ _UNIQUE: Final = frozenset({semconv.JOURNEY_ATTEMPT, semconv.REVENUE_AMOUNT, "ht
 """Attributes that differ from span to span."""
 
 
+LATE_NS: Final = 24 * 3600 * NS
+"""A span that ended longer than this before it arrived is `too_late` (wire.md)."""
+FUTURE_NS: Final = 300 * NS
+"""One that ends further ahead than this is `in_future`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """Event times that are taken, nanoseconds since the epoch, both included."""
