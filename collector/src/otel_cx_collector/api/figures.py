@@ -5,12 +5,8 @@ from datetime import UTC, datetime
 from pydantic import BaseModel, ConfigDict
 
 from otel_cx_collector.measure import figures as values
+from otel_cx_collector.measure.report import timestamp
 from otel_cx_collector.views.journey import Answer
-
-
-def at(seconds: float) -> str:
-    """RFC 3339 in UTC."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def at_ns(nanoseconds: int) -> str:
@@ -49,7 +45,7 @@ class Coverage(Model):
     @classmethod
     def of(cls, coverage: values.Coverage) -> "Coverage":
         """From views."""
-        since = None if coverage.since_s is None else at(coverage.since_s)
+        since = None if coverage.since_s is None else timestamp(coverage.since_s)
         return cls(measured=coverage.measured, expected=coverage.expected, since=since, reason=coverage.reason)
 
 
@@ -94,9 +90,9 @@ class Episode(Model):
     def of(cls, episode: values.Episode) -> "Episode":
         """From views."""
         return cls(
-            started_at=at(episode.start_s),
-            ended_at=at(episode.end_s),
-            confirmed_at=at(episode.confirmed_s),
+            started_at=timestamp(episode.start_s),
+            ended_at=timestamp(episode.end_s),
+            confirmed_at=timestamp(episode.confirmed_s),
             over=episode.over,
             young=episode.young,
             baseline=episode.baseline,
@@ -130,7 +126,7 @@ class Live(Model):
         live = found.live
         factors = None if live.episode is None else Factors.of(live.episode.factors)
         return cls(
-            at=at(live.at_s),
+            at=timestamp(live.at_s),
             score=found.score,
             h60=live.h60,
             rho=live.rho,
@@ -165,7 +161,7 @@ class Sli(Model):
     @classmethod
     def of(cls, sli: values.Sli) -> "Sli":
         """From views."""
-        since = None if sli.since_ns is None else at(sli.since_ns // 1_000_000_000)
+        since = None if sli.since_ns is None else timestamp(sli.since_ns // 1_000_000_000)
         return cls(
             sli=sli.sli,
             step=sli.step,

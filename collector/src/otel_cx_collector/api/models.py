@@ -15,10 +15,10 @@ from otel_cx_collector.api.figures import (
     Share,
     Sli,
     StepOut,
-    at,
     at_ns,
 )
 from otel_cx_collector.measure import figures as values
+from otel_cx_collector.measure.report import timestamp
 from otel_cx_collector.views.journey import Answer
 from otel_cx_collector.views.overview import Overview, Row
 from otel_cx_collector.views.sentences import of_journey, of_overview
@@ -85,7 +85,7 @@ class Trend(Model):
     @classmethod
     def of(cls, series: values.Series) -> "Trend":
         """From views."""
-        return cls(start=at(series.start_s), step_s=series.step_s, success=series.success, harmed=series.harmed)
+        return cls(start=timestamp(series.start_s), step_s=series.step_s, success=series.success, harmed=series.harmed)
 
 
 class Ranked(Head):
@@ -111,7 +111,7 @@ class Journeys(WindowOut):
         """From views."""
         return cls(
             **span(found.window),
-            as_of=at(found.window.to_s),
+            as_of=timestamp(found.window.to_s),
             sentence=of_overview(found, found.window.to_s),
             journeys=[Ranked.of(row) for row in found.rows],
         )
@@ -136,7 +136,7 @@ class JourneyOut(Head, WindowOut):
         return cls(
             **cls.fields_of(found),
             **span(window),
-            as_of=at(window.to_s),
+            as_of=timestamp(window.to_s),
             grade=figures.grade,
             attempts=Attempts.model_validate(figures.attempts),
             slis=[Sli.of(sli) for sli in figures.slis],
@@ -152,7 +152,7 @@ class JourneyOut(Head, WindowOut):
 
 def span(window: Window) -> dict[str, Any]:
     """The fields of ``WindowOut``."""
-    return {"range": window.range.value, "from": at(window.from_s), "to": at(window.to_s)}
+    return {"range": window.range.value, "from": timestamp(window.from_s), "to": timestamp(window.to_s)}
 
 
 class SeriesOut(Model):
@@ -174,7 +174,9 @@ class SeriesOut(Model):
     def of(cls, series: values.Series) -> "SeriesOut":
         """From views."""
         names = [name for name in cls.model_fields if name not in {"start", "step_s"}]
-        return cls(start=at(series.start_s), step_s=series.step_s, **{name: getattr(series, name) for name in names})
+        return cls(
+            start=timestamp(series.start_s), step_s=series.step_s, **{name: getattr(series, name) for name in names}
+        )
 
 
 class Exemplar(Model):
@@ -231,7 +233,9 @@ class IntakeOut(Model):
             Overflow(attribute=attribute, service=service, count=count)
             for (attribute, service), count in sorted(intake.overflow.items())
         ]
-        return cls(since=at(intake.since_s), overflow=overflow, **{name: getattr(intake, name) for name in names})
+        return cls(
+            since=timestamp(intake.since_s), overflow=overflow, **{name: getattr(intake, name) for name in names}
+        )
 
 
 class Problem(Model):

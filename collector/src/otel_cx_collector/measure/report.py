@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime
 from typing import Final
 
-from otel_cx_collector.measure.figures import AttemptCounts, Episode, Figures, Reach, Share, Sli, StepFigures
+from otel_cx_collector.measure.figures import AttemptCounts, Episode, Figures, Share, Sli, StepFigures
 
 DECIMALS: Final = 6
 MS_DECIMALS: Final = 3
@@ -53,11 +53,6 @@ def step(one: StepFigures) -> Json:
 def share(one: Share) -> Json:
     """One dimension value."""
     return {"ok": count(one.ok), "failed": count(one.failed), "customers": one.customers, "affected": one.affected}
-
-
-def reach(one: Reach) -> Json:
-    """Customers affected of active, with the interval of their ratio."""
-    return {"affected": one.affected, "active": one.active, "low": rounded(one.low), "high": rounded(one.high)}
 
 
 def episode(one: Episode) -> Json:
