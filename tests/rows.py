@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import pyarrow as pa
+from step_rows import T0, step_row
 
 from otel_cx_collector.events import NS, WEIGHT_ONE, Grade, Outcome, StepRow, to_batch
 
-START_S = 1_767_603_600
-"""2026-01-05T09:00:00Z."""
+START_S = T0
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,8 @@ class Row:
         """The row as decode would make it."""
         end = START_S * NS + round(self.at_s * NS)
         digest = hashlib.sha256(f"{number}".encode()).digest()
-        return StepRow(
-            environment="production",
-            journey="checkout",
-            minute=end // NS // 60 * 60,
+        return step_row(
+            number,
             attempt=self.attempt,
             span_id=digest[:8],
             trace_id=digest[8:24],
@@ -45,11 +43,8 @@ class Row:
             duration_ns=round(self.duration_s * NS),
             step=self.step,
             outcome=Outcome(self.outcome),
-            recoverable=False,
-            error_class="",
             grade=Grade(self.grade),
             customer=self.customer,
-            account="",
             session=self.session,
             segment=self.segment,
             plan="unset",
@@ -59,12 +54,7 @@ class Row:
             revenue_class="unset",
             own=self.own,
             service="shop",
-            service_version="1",
-            flags={},
-            amount="",
-            currency="",
             weight=round(self.weight * WEIGHT_ONE),
-            exact=False,
             version=0,
         )
 

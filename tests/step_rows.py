@@ -46,7 +46,7 @@ _PLAIN: Final = StepRow(
 
 def step_row(number: int = 1, **changes: Any) -> StepRow:
     """The plain row with span id ``number`` and ``changes``; its minute follows from ``end`` (nanoseconds)."""
-    row = _PLAIN._replace(span_id=number.to_bytes(8), **changes)
+    row = _PLAIN._replace(**{"span_id": number.to_bytes(8), **changes})
     return row._replace(minute=row.end // NS // MINUTE_S * MINUTE_S)
 
 
