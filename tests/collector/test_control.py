@@ -146,6 +146,15 @@ def test_before_the_first_heartbeat_nothing_was_expected_and_history_counts_as_m
     assert (coverage.measured, coverage.expected, coverage.reason) == (200, 200, "")
 
 
+def test_history_stays_measured_once_the_node_reports() -> None:
+    scene = Scene(now_s=3000)
+    scene.store.arrived.append(stored([Row(0, "a", "cart")], arrived_s=3000))
+    scene.store.beats["one"] = [START_S + s for s in range(2000, 3000, 10)]
+    scene.judge(3000)
+    coverage = scene.control.coverage("checkout", START_S, START_S + 2900)
+    assert (coverage.measured, coverage.expected) == (290, 290)
+
+
 def test_slices_without_a_heartbeat_are_unmeasured_and_the_reason_is_told() -> None:
     scene = Scene(now_s=1000)
     scene.store.arrived.append(stored([Row(0, "a", "cart")]))

@@ -157,6 +157,16 @@ def test_an_episode_starts_at_the_first_harmed_minute_and_ends_with_the_last_tha
     assert episode.over
 
 
+def test_a_minute_with_no_more_than_twice_the_usual_harm_is_not_in_the_episode() -> None:
+    """Usual are 2 % slow, so q = 0.02: 2 harmed of 50 are twice that and no more; 3 of 50 are more."""
+    usual = traffic(range(60), 50, 1, duration_s=3)
+    outage = traffic(range(60, 63), 50, 20, outcome="failed")
+    for last, minutes in ((2, 3), (3, 4)):
+        rows = [*usual, *outage, *traffic(range(63, 64), 50, last, outcome="failed")]
+        (episode,) = figures(judged(rows, 64), START_S * NS).episodes
+        assert episode.end_s - episode.start_s == minutes * 60
+
+
 def test_an_episode_is_over_after_ten_measured_minutes_without_a_true_test() -> None:
     rows = [*traffic(range(60), 50), *traffic(range(60, 61), 50, 50, outcome="failed"), *traffic(range(61, 90), 50)]
     # The minute stays in the test's window for two more; then ten have to pass.
@@ -206,3 +216,4 @@ journeys: {checkout: {steps: [payment], objectives: [{sli: availability, target:
     found = figures(evaluate(table(rows), file.journeys["checkout"], file, (START_S + 4200) * NS), START_S * NS)
     assert found.episodes == ()
     assert (found.slis[0].good, found.slis[0].total) == (3000, 3000)
+    assert found.customers.affected == 0
