@@ -52,18 +52,18 @@ def test_the_system_theme_is_followed_until_another_is_chosen_and_the_choice_is_
     chromium: Browser, url: str
 ) -> None:
     ground = "return getComputedStyle(document.body).backgroundColor"
+    harmed = "document.querySelector('[data-chart=waterfall] path[fill]:not([fill=none])').getAttribute('fill')"
     chromium.look(dark=True)
     chromium.open(url + "/journeys/checkout")
     chromium.drawn()
-    dark = chromium.run(ground)
-    harmed = "return document.querySelector('[data-chart=waterfall] path[fill]:not([fill=none])').getAttribute('fill')"
+    dark, painted = chromium.run(ground), chromium.run(f"return {harmed}")
     chromium.look(dark=False)
     light = chromium.until(f"const now = (() => {{ {ground} }})(); return now !== arguments[0] && now", dark)
-    painted = chromium.run(harmed)
+    chromium.until(f"return {harmed} !== arguments[0]", painted)
     chromium.run("document.getElementById('theme').click(); document.getElementById('theme').click()")
     assert chromium.run("return document.getElementById('theme').ariaLabel") == "Theme: dark"
     assert chromium.run(ground) == dark
-    chromium.until(f"return (() => {{ {harmed} }})() !== arguments[0]", painted)
+    chromium.until(f"return {harmed} === arguments[0]", painted)
     chromium.open(url)
     assert chromium.run(ground) == dark
     chromium.run("document.getElementById('theme').click()")
