@@ -1,5 +1,6 @@
-"""The words every later file speaks: a step execution, its outcome, and why a span was refused. Not behaviour."""
+"""The words every later file speaks: step execution, fact, signal, and why a span was refused. Not behaviour."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
@@ -42,6 +43,56 @@ class Refusal(StrEnum):
     NO_JOURNEY = "no_journey"
     BAD_LINE = "bad_line"
     TOO_MANY_ATTRIBUTES = "too_many_attributes"
+
+
+class FactKind(StrEnum):
+    """What a fact is about. The ones this version evaluates; the others of the file format are refused by name."""
+
+    DEPLOY = "deploy"
+    FLAG = "flag"
+    MAINTENANCE = "maintenance"
+    RENEWAL = "renewal"
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """Something that happened and that no span says. Fields that its kind does not have are empty."""
+
+    id: str
+    """The sender's; a fact sent twice is one fact, the later text of it wins."""
+    at_ns: int
+    kind: FactKind
+    journey: str = ""
+    service: str = ""
+    version: str = ""
+    key: str = ""
+    """Of a flag."""
+    variant: str = ""
+    account: str = ""
+    """Pseudonym."""
+    due: str = ""
+    """ISO date."""
+    arr: str = ""
+    """Annual recurring revenue, decimal string."""
+    name: str = ""
+    link: str = ""
+    until_ns: int = 0
+    """End of a maintenance."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignalPoint:
+    """One metric point that says how full a resource of the inventory is."""
+
+    resource: str
+    """Its name under ``saturation``."""
+    instance: str
+    """Hash of the OTLP resource's attributes: points of one instance are added up, the worst instance counts."""
+    series: str
+    """Hash of the point's attributes."""
+    at_ns: int
+    value: float
+    """In the metric's unit; the limit is applied when it is read."""
 
 
 class StepRow(NamedTuple):

@@ -186,3 +186,102 @@ class Exemplar:
     region: str
     service: str
     service_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorClass:
+    """One class of failures and rejections by stage, frequency, recoverability and consequence (row M6)."""
+
+    error_class: str
+    step: str
+    stage: float
+    """g of the step."""
+    outcome: str
+    """``failed`` or ``rejected``."""
+    count: float
+    """Weighted executions."""
+    per_thousand: float
+    """Of the step's executions."""
+    customers: int
+    recoverable: bool
+    """Most of them could have been tried again."""
+    recovered: float
+    """Share of them that were ok later in the same attempt."""
+    harm: float
+    """Sum of g*h*v over the attempts whose most hurtful execution is of this class."""
+    consequence: str | None
+    """As the inventory's ``errors`` says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """The error budget of one objective (3.4), for a whole journey, one segment or one account."""
+
+    sli: str
+    step: str | None
+    target: float
+    window_s: int
+    since_ns: int | None
+    """Start of the data when the window reaches back further."""
+    good: float
+    total: float
+    spent: float | None
+    """Share of the budget spent; may exceed 1. None without traffic."""
+    remaining: float | None
+    """1 - spent, signed."""
+    pace: float | None
+    """Burn over the last hour: 1 spends exactly the budget in the window."""
+    exhausted_in_s: float | None
+    """remaining / burn in seconds; None when nothing burns, 0 when it is spent."""
+    approximate: bool = False
+    """Partly from a closed generation (2.5)."""
+
+
+@dataclass(frozen=True, slots=True)
+class BurnAlert:
+    """A burn-rate policy that fired (3.2)."""
+
+    journey: str
+    sli: str
+    step: str | None
+    policy: str
+    """``1h/5m``"""
+    kind: str
+    """``page`` or ``ticket``."""
+    factor: float
+    fired_s: int
+    resolved_s: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PaperCut:
+    """Small incidents that add up: one journey and one cause over a window (row M19)."""
+
+    journey: str
+    cause: str
+    """Fingerprint: ``step/error class`` of most of the harm."""
+    episodes: int
+    harm_minutes: float
+    """Sum of H over the episodes, the ones below every threshold included."""
+    score: float
+    """S of the sum."""
+    budget_share: float | None
+    """Share of the journey's availability budget over the same window; None without an availability objective."""
+    customers: int
+    raised: bool
+    """Above 20 % of the budget, or the sum's score is in P2's band."""
+    last_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class HurtAgain:
+    """A customer hurt in at least three attempts within 30 days."""
+
+    customer: str
+    """Pseudonym."""
+    segment: str
+    account: str
+    attempts: int
+    """Harmed ones."""
+    journeys: tuple[str, ...]
+    last_s: int
