@@ -111,7 +111,7 @@ def build(table: pa.Table, journey: Journey, inventory: Inventory, until_ns: int
     duration = _ints(table["duration_ns"])
     outcome = _ints(pc.index_in(table["outcome"].cast(pa.string()), value_set=pa.array(map(str, OUTCOMES))))
     grade = _ints(pc.index_in(table["grade"].cast(pa.string()), value_set=pa.array(map(str, GRADES))))
-    key = _labelled(table["attempt"]).codes
+    key = coded(table["attempt"]).codes
     terminal = np.array([s.name in journey.terminal for s in journey.steps], dtype=np.bool_)
     done = (outcome == OK) & terminal[step]
     attempt = _cut(key, time, grade, step, done, journey.timeout_ns)
@@ -120,7 +120,7 @@ def build(table: pa.Table, journey: Journey, inventory: Inventory, until_ns: int
     for low, high in windows:
         maintenance |= (time >= low) & (time < high)
     slow = (outcome == OK) & (duration > _slow_after(journey)[step])
-    dimensions = {name: _labelled(table[name]) for name in inventory.dimensions if not inventory.dimensions[name].own}
+    dimensions = {name: coded(table[name]) for name in inventory.dimensions if not inventory.dimensions[name].own}
     for name, dimension in inventory.dimensions.items():
         if dimension.own:
             dimensions[name] = _own(table["own"], name)
@@ -160,8 +160,8 @@ def _ints(column: pa.ChunkedArray | pa.Array) -> Ints:
     return np.asarray(plain.to_numpy(zero_copy_only=False)).astype(np.int64)
 
 
-def _labelled(column: pa.ChunkedArray) -> Labelled:
-    """Codes whose order is the order of the labels."""
+def coded(column: pa.ChunkedArray) -> Labelled:
+    """A text column as codes whose order is the order of the labels; it may be dictionary-encoded already."""
     plain = column.combine_chunks()
     if not pa.types.is_dictionary(plain.type):
         plain = plain.dictionary_encode()
@@ -175,7 +175,7 @@ def _labelled(column: pa.ChunkedArray) -> Labelled:
 
 def _own(column: pa.ChunkedArray, name: str) -> Labelled:
     values = [dict(entry or ()).get(name, "unset") for entry in column.to_pylist()]
-    return _labelled(pa.chunked_array([pa.array(values, pa.string())]))
+    return coded(pa.chunked_array([pa.array(values, pa.string())]))
 
 
 def _cut(key: Ints, time: Ints, grade: Ints, step: Ints, done: Bools, timeout_ns: int) -> Ints:
@@ -228,7 +228,7 @@ def _attempts(table: pa.Table, attempt: Ints, time: Ints, weight: Ints, grade: I
         return Attempts(none, none, none, none, none, np.zeros(0, dtype=np.bool_))
     first = np.flatnonzero(np.diff(attempt, prepend=-1))
     last = np.append(first[1:], len(attempt)) - 1
-    customer, session = _labelled(table["customer"]), _labelled(table["session"])
+    customer, session = coded(table["customer"]), coded(table["session"])
     customers, sessions = len(customer.labels), len(session.labels)
     unit = customers + sessions + np.arange(len(first))
     for labelled, offset in ((session, customers), (customer, 0)):
