@@ -24,7 +24,9 @@ class Finding:
     """In words: ``p95 of payment over 5m above 1.5s for 5m``."""
     verdict: Truth
     value: float | None = None
-    """The measured figure: seconds for a latency, else a share, or a score of 0 to 100."""
+    """The measured figure: seconds for a latency; of completion the relative fall (``drop``) or signed change
+    (``unchanged``) against the baseline; of availability the error rate; of saturation the share of the limit; of
+    impact the score, 0 to 100."""
     low: float | None = None
     high: float | None = None
     """The interval the verdict rests on, in the unit of ``value``."""
@@ -32,6 +34,8 @@ class Finding:
     """Raw executions, attempts or points that the figure was counted from."""
     missing: str | None = None
     """What is missing when it is unknown: ``about 430 more sessions, 9 min at this rate``."""
+    clause: str = ""
+    """The same as part of a sentence: ``p95 of payment was 2.4 s (2.1 to 2.8 s) against 1.5 s for 5 min``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,10 @@ class Evidence(Protocol):
 
     def covered(self, over_ns: int) -> bool:
         """Whether at least 0.9 of the window's expected slices were measured (1.4)."""
+        ...
+
+    def coverage(self, over_ns: int) -> float:
+        """Measured slices of the window's expected ones, 0 to 1: for what a finding says is missing."""
         ...
 
     def ranks(self, step: str | None, over_ns: int, above_ns: int) -> Ranks:
@@ -145,3 +153,34 @@ class Decision:
     monitor_until_s: int | None
     because: tuple[Finding, ...]
     sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One place in a rule's condition, with what it says at T."""
+
+    op: str
+    """``all``, ``any``, ``not`` or ``leaf``."""
+    verdict: Truth
+    finding: Finding | None = None
+    """Of a leaf; None elsewhere."""
+    progress: str | None = None
+    """Of a leaf with ``for``: ``180 s of 300 s``."""
+    parts: tuple["Node", ...] = ()
+    """In file order; empty for a leaf."""
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """One rule of the tree with live values, as pages and ``explain`` show it."""
+
+    rule: str
+    then: str
+    """What it would do, in words: ``P1, tell oncall and business``."""
+    on_unknown: str
+    """What it does without evidence, in words: ``hold``."""
+    verdict: Truth
+    """Of the condition alone, before ``on_unknown``."""
+    decides: bool
+    """It is the first rule that counts as true."""
+    node: Node
