@@ -1,10 +1,14 @@
 """What one request may hold. Not the size of a body: receive bounds that."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from otel_cx_collector.decode.errors import BadRequest, TooLarge
+from otel_cx_collector.events import NS
 
-__all__ = ["BadRequest", "DecodeLimits", "TooLarge"]
+__all__ = ["BadRequest", "DecodeLimits", "FactLimits", "TooLarge"]
+
+_DAY_NS: Final = 86_400 * NS
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +37,26 @@ class DecodeLimits:
     points: int = 500_000
     """Data points or log records a request, and the fields on the way to them, over it TooLarge. Counting one takes 0.5
     us."""
+    signal_points: int = 20_000
+    """Data points a request of the metrics that the inventory's ``saturation`` asks for, over it TooLarge: each is
+    read, 15 us, and kept for a week."""
+
+
+@dataclass(frozen=True, slots=True)
+class FactLimits:
+    """Bounds on the facts of one request."""
+
+    lines: int = 20_000
+    """Blank ones too; over it TooLarge."""
+    line_bytes: int = 16_384
+    """Of one line; over it the line is refused, likewise below."""
+    chars: int = 256
+    """Of one field that is no link."""
+    link_chars: int = 1_000
+    """Of a link."""
+    age_ns: int = 400 * _DAY_NS
+    """How old a fact may be: the store keeps it no longer."""
+    future_ns: int = 300 * NS
+    """How far ahead, as for spans: clocks differ."""
+    planned_ns: int = 400 * _DAY_NS
+    """How far ahead a maintenance may begin and end."""

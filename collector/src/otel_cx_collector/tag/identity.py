@@ -56,6 +56,13 @@ class Identities:
             return self._hashed(text(found), identify.attribute, odd)
         return opaque(text(found))
 
+    def account_of_fact(self, raw: str) -> str:
+        """What rows call the account that a fact names by its raw id; empty when it cannot be hashed."""
+        identify = self._identify.get("account")
+        if identify and not identify.hash and semconv.VALUE.fullmatch(raw):
+            return raw
+        return self._keys.pseudonym(raw) if self._keys is not None else ""
+
     def _pseudonym(self, name: str, attributes: dict[str, Scalar], odd: list[str]) -> str:
         attribute = _ATTRIBUTES[name]
         own = attributes.get(attribute)

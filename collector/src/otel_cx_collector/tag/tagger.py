@@ -106,6 +106,10 @@ class Tagger:
             (name, step.name): (journey, step) for name, journey in inventory.journeys.items() for step in journey.steps
         }
 
+    def account_of_fact(self, raw: str) -> str:
+        """What rows call the account that a fact names by its raw id; empty when there is no key to hash it with."""
+        return self._identities.account_of_fact(raw)
+
     def tag(self, found: Found, bounds: Bounds) -> Decoded:
         """Rows and counts of one request's candidates."""
         decoded = Decoded(spans=found.spans)
