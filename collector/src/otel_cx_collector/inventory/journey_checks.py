@@ -1,20 +1,15 @@
 """Relations within journeys and between their rules. Not shapes."""
 
-from decimal import ROUND_DOWN, Decimal
 from itertools import product
-from typing import Final
 
+from otel_cx_collector.inventory.burn_pairs import PAIRS, can_fire, largest_factor, scaled
 from otel_cx_collector.inventory.file import File
 from otel_cx_collector.inventory.names import Names
 from otel_cx_collector.inventory.place import Report
-from otel_cx_collector.inventory.quantities import UNITS, format_duration, format_share
+from otel_cx_collector.inventory.quantities import format_duration, format_share
 from otel_cx_collector.inventory.shape import Match, Objective, WrittenJourney
 from otel_cx_collector.inventory.spelling import nearest
 from otel_cx_collector.inventory.tree import Path
-
-BURN_FACTORS: Final = {"1h/5m": 14.4, "6h/30m": 6.0, "1d/2h": 3.0, "3d/6h": 1.0}
-"""Burn-rate pairs for 30 d: SRE Workbook, table 5-8 and sloth's 1d/2h. Other windows scale by window/30 d."""
-BURN_WINDOW_NS: Final = 30 * UNITS["d"]
 
 
 def check(file: File, names: Names, report: Report) -> None:
@@ -35,12 +30,6 @@ def known_step(path: Path, step: str | None, steps: tuple[str, ...], report: Rep
     """A step that is named must exist."""
     if step is not None and step not in steps:
         report.add((*path, "step"), f': there is no step "{step}" in this journey', nearest(step, steps))
-
-
-def largest_factor(target: float) -> str:
-    """1/(1 - target), rounded down to two decimals: no burn rate is larger."""
-    factor = 1 / (1 - Decimal(repr(target)))
-    return f"{factor.quantize(Decimal('0.01'), ROUND_DOWN):f}"
 
 
 def _times(path: Path, journey: WrittenJourney, report: Report) -> None:
@@ -105,15 +94,14 @@ def _objective(at: Path, journey: str | int, objective: Objective, report: Repor
 def _alerts(at: Path, journey: str | int, objective: Objective, report: Report) -> None:
     for index, pair in enumerate(objective.alerts or ()):
         where = (*at, "alerts", index)
-        factor = BURN_FACTORS.get(pair)
         if objective.sli == "completion":
             report.add(where, ": completion has a budget but no burn alerts", "remove alerts")
-        elif factor is None:
-            report.add(where, f': there is no pair "{pair}"', nearest(pair, BURN_FACTORS))
-        elif factor * objective.window_ns / BURN_WINDOW_NS * (1 - objective.target) >= 1:
-            needed = factor * objective.window_ns / BURN_WINDOW_NS
+        elif pair not in PAIRS:
+            report.add(where, f': there is no pair "{pair}"', nearest(pair, PAIRS))
+        elif not can_fire(factor := scaled(PAIRS[pair], objective.window_ns), objective.target):
             what = (
-                f": {pair} of {objective.sli} of journey {journey} can never fire: it needs a burn above {needed:g}; "
+                f": {pair} of {objective.sli} of journey {journey} can never fire: "
+                f"it needs a burn above {float(factor):g}; "
                 f"largest possible factor at {format_share(objective.target)}: {largest_factor(objective.target)}"
             )
             report.add(where, what, "remove the pair, or raise the target")
