@@ -1,1 +1,26 @@
 """Control's working state: transactional, in SQLite by default, through SQLAlchemy with Alembic migrations."""
+
+from otel_cx_collector.state.state import FILE, State
+from otel_cx_collector.state.words import (
+    Audit,
+    Delivery,
+    DeliveryState,
+    NewNotice,
+    Retention,
+    Round,
+    Saved,
+    Stale,
+)
+
+__all__ = [
+    "FILE",
+    "Audit",
+    "Delivery",
+    "DeliveryState",
+    "NewNotice",
+    "Retention",
+    "Round",
+    "Saved",
+    "Stale",
+    "State",
+]

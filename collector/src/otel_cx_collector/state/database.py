@@ -1,0 +1,141 @@
+"""The one database: its file, its transactions, its failures in our words. Not what is in it.
+
+Every write is one transaction that is on the disk when it returns; a read sees one moment. Writers go one after
+another, readers never wait for them.
+"""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import URL, Connection, Engine, StaticPool, create_engine, event
+from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from otel_cx_collector.errors import CollectorError, Unavailable, UserError
+
+BUSY_MS: Final = 5000
+"""How long a statement waits for another process that writes."""
+
+_WRITES: Final = "otel_cx_writes"
+_OPERATOR: Final = ("SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH", "SQLITE_READONLY")
+"""Failures that pass only when somebody changes something."""
+
+
+class Database:
+    """Transactions over one engine. Thread-safe.
+
+    Everything raises Unavailable while the database cannot be used (disk full, locked, closed), and UserError when the
+    operator must act (damaged, not ours to write).
+    """
+
+    def __init__(self, engine: Engine, where: str, *, shared: bool) -> None:
+        """``where`` names the database in messages; ``shared``: all threads use one connection, one at a time."""
+        self.engine = engine
+        self.where = where
+        self._writer = threading.Lock()
+        self._reader: AbstractContextManager[object] = self._writer if shared else nullcontext()
+        self._closed = False
+
+    def close(self) -> None:
+        """Let go of the file; what is asked afterwards is refused."""
+        with self._writer:
+            self._closed = True
+            self.engine.dispose()
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Reads of one moment."""
+        with self._reader, self._connected(writes=False) as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """One transaction: on the disk when the block ends, undone when it raises."""
+        with self._writer, self._connected(writes=True) as connection:
+            yield connection
+
+    @contextmanager
+    def _connected(self, *, writes: bool) -> Iterator[Connection]:
+        if self._closed:
+            raise Unavailable(f"{self.where} is closed: the collector is stopping")
+        try:
+            with self.engine.connect() as connection, connection.execution_options(**{_WRITES: writes}).begin():
+                yield connection
+        except PoolTimeout as error:
+            raise Unavailable(f"{self.where} is busy with other reads; try again") from error
+        except DBAPIError as error:
+            told = _told(error, self.where)
+            if told is None:
+                raise
+            raise told from error
+
+
+def file(path: Path) -> Database:
+    """The database in a file of mode 0600, made when missing. Raises UserError when it cannot be."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.parent.chmod(0o700)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.fchmod(fd, 0o600)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot hold control's state: {error.strerror}; name a file in a directory that this user owns"
+        ) from error
+    engine = create_engine(URL.create("sqlite", database=str(path)))
+    _prepare(engine)
+    return Database(engine, str(path), shared=False)
+
+
+def memory() -> Database:
+    """A database that ends with the process: for tests and replays."""
+    engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
+    _prepare(engine)
+    return Database(engine, "control's state in memory", shared=True)
+
+
+def write_ahead(database: Database) -> None:
+    """Readers and the writer no longer wait for each other. Lasts; written once the file is known to be ours."""
+    connection = database.engine.raw_connection()
+    try:
+        connection.cursor().execute("PRAGMA journal_mode = WAL").close()
+    finally:
+        connection.close()
+
+
+def _prepare(engine: Engine) -> None:
+    """Transactions that begin when we say so: the driver's own begin too late to cover what a write has read."""
+
+    @event.listens_for(engine, "connect")
+    def connect(connection: Any, _: object) -> None:
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for setting in (f"busy_timeout = {BUSY_MS}", "foreign_keys = ON", "synchronous = FULL"):
+            cursor.execute(f"PRAGMA {setting}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get(_WRITES, False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _told(error: DBAPIError, where: str) -> CollectorError | None:
+    """A driver's failure in our words; None for a mistake of ours, which must show as what it is."""
+    name = str(getattr(error.orig, "sqlite_errorname", ""))
+    if type(error) is DatabaseError:
+        return UserError(
+            f"{where} is not a usable database: {error.orig}; bring the file back from a backup, or move it away to "
+            f"start without history"
+        )
+    if name.startswith(_OPERATOR):
+        return UserError(f"{where} cannot be used: {error.orig}; give the file and its directory to this user")
+    if isinstance(error, OperationalError | InterfaceError):
+        return Unavailable(f"{where} cannot be used: {error.orig}; look after its disk, the next try may succeed")
+    return None
