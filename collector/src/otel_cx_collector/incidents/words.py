@@ -168,7 +168,7 @@ class Incident:
     current: Severity
     """What it is now; lower only after the lower one has held for 10 min."""
     trigger: Trigger
-    """What opened it."""
+    """What opened it, or last raised or reopened it."""
     episode_s: int | None
     """Start of the last episode that touches it."""
     group: str | None
@@ -179,10 +179,14 @@ class Incident:
     history: tuple[Entry, ...]
     quiet_s: int = 0
     """Measured seconds for which the opposite verdict has held."""
-    lower_s: int = 0
-    """Measured seconds for which a lower severity has held."""
+    lower_s: tuple[int, ...] = (0, 0, 0)
+    """Measured seconds for which nothing worse than P2, P3 and P4 has held; 0 where ``current`` is no worse."""
     told: tuple[str, ...] = ()
     """Channels that were told, so that they hear of the end as well."""
+    sequence: int = 0
+    """Tellings so far."""
+    silenced: bool = False
+    """Resolved by hand while its trigger stood: only the opposite verdict or a higher severity lets it ring again."""
 
 
 @dataclass(frozen=True, slots=True)
