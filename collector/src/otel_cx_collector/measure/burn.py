@@ -1,4 +1,4 @@
-"""Burn-rate alerts (measures.md 3.1 to 3.3): when a policy fires and resolves. Not who is told, and not the budget left.
+"""Burn-rate alerts (measures.md 3.1 to 3.3): when a policy fires and resolves. Not who is told, nor the budget.
 
 Time is a slice boundary T in seconds since the epoch: at T only slices that ended by T are known.
 """
@@ -223,7 +223,7 @@ def walk(
     from_s: int,
     to_s: int,
     measured: Bools | None = None,
-    state: BurnState = BurnState(),  # noqa: B008 # frozen
+    state: BurnState = BurnState(),
 ) -> tuple[list[BurnAlert], BurnState]:
     """Judge every slice boundary T in ``(from_s, to_s]`` (3.2).
 
@@ -287,24 +287,29 @@ def _alert(policy: Policy, fired_s: int, resolved_s: int | None) -> BurnAlert:
 
 def _edges(slices: Slices, policy: Policy, end: Ints, measured: Bools | None) -> tuple[Ints, Ints]:
     """At which of the boundaries ``end`` (slices known) the policy would fire, and at which it would resolve."""
-    covered = None if measured is None else _running(measured.astype(np.int64))
+    oldest = max(0, int(end[0]) - policy.long_s // SLICE_S)
+    covered = None if measured is None else _running(measured[oldest : end[-1]].astype(np.int64))
     fast = np.ones(len(end), dtype=np.bool_)
     slow = np.zeros(len(end), dtype=np.bool_)
     seen = np.ones(len(end), dtype=np.bool_)
     for length_s in (policy.long_s, policy.short_s):
-        begin = np.maximum(end - length_s // SLICE_S, 0)
-        total = slices.total[end] - slices.total[begin]
-        above = _above(slices.bad[end] - slices.bad[begin], total, policy.limit)
+        total = _within(slices.total, end, length_s)
+        above = _above(_within(slices.bad, end, length_s), total, policy.limit)
         fast &= above
         slow |= ~above & (total > 0)
         if covered is not None:
-            seen &= covered[end] - covered[begin] >= COVERAGE_MIN * (end - begin) - _ROUNDING
-    enough = slices.failures[end] - slices.failures[begin] >= MIN_FAILURES
-    likely = np.flatnonzero(fast & enough & seen)
-    begin = np.maximum(end[likely] - policy.long_s // SLICE_S, 0)
-    failures = slices.failures[end[likely]] - slices.failures[begin]
-    events = slices.events[end[likely]] - slices.events[begin]
+            expected = np.minimum(end, length_s // SLICE_S)
+            seen &= _within(covered, end - oldest, length_s) >= COVERAGE_MIN * expected - _ROUNDING
+    evident = _within(slices.failures, end, policy.short_s) >= MIN_FAILURES
+    likely = np.flatnonzero(fast & seen & evident)
+    failures = _within(slices.failures, end[likely], policy.long_s)
+    events = _within(slices.events, end[likely], policy.long_s)
     return likely[certain(failures, events, policy.limit)], np.flatnonzero(slow & seen)
+
+
+def _within(running: Ints, end: Ints, length_s: int) -> Ints:
+    """Sums over the windows of a length that end there, shorter where history is."""
+    return running[end] - running[np.maximum(end - length_s // SLICE_S, 0)]
 
 
 def _above(bad: Ints, total: Ints, limit: float) -> Bools:
