@@ -4,6 +4,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
+from otel_cx_collector.inventory.addresses import Allowed, Clock, Host, Mailbox, Port, Zone
 from otel_cx_collector.inventory.shape import Lasting
 from otel_cx_collector.inventory.vocabulary import (
     Attribute,
@@ -21,7 +22,10 @@ from otel_cx_collector.inventory.vocabulary import (
 )
 
 SEVERITIES: Final = ("P1", "P2", "P3", "P4")
-CHANNELS: Final = ("pagerduty", "slack", "webhook")
+CHANNELS: Final = ("pagerduty", "slack", "webhook", "alertmanager", "email")
+ONE_BY_ONE: Final = ("pagerduty", "alertmanager")
+"""Channels that keep an alert for each incident, and group them on their own."""
+MAX_RECIPIENTS: Final = 50
 BY_SCORE: Final = "by-score"
 EVERY_JOURNEY: Final = "*"
 
@@ -230,6 +234,8 @@ class PagerDuty(Shape):
 
     routing_key_file: Text
     """A file that holds the key; secrets never stand in the inventory."""
+    url: Link = "https://events.pagerduty.com/v2/enqueue"
+    """Where events go: another region, or a proxy."""
 
 
 class Slack(Shape):
@@ -244,20 +250,75 @@ class Webhook(Shape):
 
     url: Link
     """Where to; redirects are not followed."""
+    secret_file: Text | None = None
+    """A file that holds the key requests are signed with."""
+
+
+class Alertmanager(Shape):
+    """Alerts over its API v2."""
+
+    url: Link
+    """Its address, without /api."""
+    token_file: Text | None = None
+    """A file that holds a bearer token."""
+
+
+class Email(Shape):
+    """A mail over SMTP."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"dependencies": {"username": ["password_file"], "password_file": ["username"]}}
+    )
+
+    host: Host
+    """The relay."""
+    port: Port
+    """587 for starttls, 465 for tls."""
+    sender: Mailbox = Field(alias="from")
+    """Whom it comes from."""
+    to: Annotated[tuple[Mailbox, ...], Field(min_length=1, max_length=MAX_RECIPIENTS)]
+    """Whom it goes to."""
+    tls: Literal["starttls", "tls", "none"] = "starttls"
+    """none only to this machine, or to what allow_private lists."""
+    username: Text | None = None
+    """To log in with."""
+    password_file: Text | None = None
+    """A file that holds the password."""
+
+
+class QuietHours(Shape):
+    """A time of day in which notices wait for its end."""
+
+    from_min: Clock = Field(alias="from")
+    """Begin, by the clocks of the zone."""
+    to_min: Clock = Field(alias="to")
+    """End; earlier than the begin means the next day."""
+    zone: Zone
+    """Whose clocks."""
+    urgent: Annotated[str, OneOf(SEVERITIES)] = Field(default="P1", alias="except")
+    """This severity and worse ones never wait."""
 
 
 class Channel(Shape):
-    """Who is told, and how: exactly one of pagerduty, slack, webhook."""
+    """Who is told, and how: exactly one of pagerduty, slack, webhook, alertmanager, email."""
 
     model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": [key]} for key in CHANNELS]})
 
     pagerduty: PagerDuty | None = None
     slack: Slack | None = None
     webhook: Webhook | None = None
+    alertmanager: Alertmanager | None = None
+    email: Email | None = None
     min_severity: Annotated[str, OneOf(SEVERITIES)] | None = None
     """Nothing below is sent; a paging channel takes P1 and P2 unless this says otherwise."""
     every_ns: Annotated[Duration, Between("10s", "24h")] | None = Field(default=None, alias="every")
     """A heartbeat: sent at this interval as long as the collector works."""
+    quiet_hours: QuietHours | None = None
+    """When notices wait."""
+    group_wait_ns: Annotated[Duration, Between("0s", "10m")] | None = Field(default=None, alias="group_wait")
+    """Incidents of one cause within this time go out as one message; 30s for slack, webhook and email."""
+    allow_private: tuple[Allowed, ...] = ()
+    """Hosts, addresses and ranges that may be reached although they are private."""
 
     @property
     def kinds(self) -> list[str]:

@@ -111,6 +111,7 @@ _TOLD: Final[Mapping[str, Callable[[str, Any, str, Mapping[str, Any]], Words]]] 
         "write one name, such as enduser.id",
     ),
     "float_type": _wants("a number"),
+    "int_type": _wants("a whole number"),
     "finite_number": lambda place, value, *_: (f"{place}: {shown(value)} is not finite", "write a number"),
     "bool_type": _wants("true or false"),
     "tuple_type": _wants("a list"),
