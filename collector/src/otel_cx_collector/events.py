@@ -45,6 +45,18 @@ class Refusal(StrEnum):
     TOO_MANY_ATTRIBUTES = "too_many_attributes"
 
 
+class PointRefusal(StrEnum):
+    """Why a data point of a metric that the inventory asks for says nothing about how full a resource is."""
+
+    NOT_A_LEVEL = "not_a_level"
+    """A delta, a monotonic sum or a distribution: a rate can be made of it, a level cannot."""
+    NOT_A_NUMBER = "not_a_number"
+    TOO_LATE = "too_late"
+    IN_FUTURE = "in_future"
+    BAD_TIME = "bad_time"
+    TOO_MANY_ATTRIBUTES = "too_many_attributes"
+
+
 class FactKind(StrEnum):
     """What a fact is about. The ones this version evaluates; the others of the file format are refused by name."""
 
@@ -89,7 +101,7 @@ class SignalPoint:
     instance: str
     """Hash of the OTLP resource's attributes: points of one instance are added up, the worst instance counts."""
     series: str
-    """Hash of the point's attributes."""
+    """Hash of the point's attributes and the name of the scope that measured it."""
     at_ns: int
     value: float
     """In the metric's unit; the limit is applied when it is read."""
@@ -192,3 +204,58 @@ def to_batch(rows: list[StepRow]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(
         [pa.array(column, field.type) for column, field in zip(columns, STEP_SCHEMA, strict=True)], schema=STEP_SCHEMA
     )
+
+
+FACT_SCHEMA: Final = pa.schema(
+    [
+        ("id", pa.string()),
+        ("at_ns", pa.int64()),
+        ("kind", pa.string()),
+        ("journey", pa.string()),
+        ("service", pa.string()),
+        ("version", pa.string()),
+        ("key", pa.string()),
+        ("variant", pa.string()),
+        ("account", pa.string()),
+        ("due", pa.string()),
+        ("arr", pa.string()),
+        ("name", pa.string()),
+        ("link", pa.string()),
+        ("until_ns", pa.int64()),
+    ],
+    metadata={"table": "facts"},
+)
+"""Columns of a batch of Fact, in the order of its fields. ``table`` says which of the store's tables they belong to."""
+
+SIGNAL_SCHEMA: Final = pa.schema(
+    [
+        ("resource", pa.string()),
+        ("instance", pa.string()),
+        ("series", pa.string()),
+        ("at_ns", pa.int64()),
+        ("value", pa.float64()),
+    ],
+    metadata={"table": "signals"},
+)
+"""Columns of a batch of SignalPoint, likewise."""
+
+
+def fact_batch(facts: list[Fact]) -> pa.RecordBatch:
+    """Columns of ``facts``."""
+    return _batch(facts, FACT_SCHEMA)
+
+
+def signal_batch(points: list[SignalPoint]) -> pa.RecordBatch:
+    """Columns of ``points``."""
+    return _batch(points, SIGNAL_SCHEMA)
+
+
+def facts_of(rows: pa.Table | pa.RecordBatch) -> list[Fact]:
+    """The facts that ``fact_batch`` made columns of; other columns are passed over."""
+    rows = rows.select(FACT_SCHEMA.names).to_pylist()
+    return [Fact(**row | {"kind": FactKind(row["kind"])}) for row in rows]
+
+
+def _batch(items: list[Any], schema: pa.Schema) -> pa.RecordBatch:
+    columns = [pa.array([getattr(item, each.name) for item in items], each.type) for each in schema]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)

@@ -1,6 +1,6 @@
-"""OTLP bytes to candidate spans and points, JSON lines to facts; never raises on input, but for a body that is no OTLP or is too large."""
+"""OTLP bytes to candidate spans and points, JSON lines to facts. Raises nothing but BadRequest and TooLarge."""
 
 from otel_cx_collector.decode.errors import BadRequest, TooLarge
-from otel_cx_collector.decode.limits import DecodeLimits
+from otel_cx_collector.decode.limits import DecodeLimits, FactLimits
 
-__all__ = ["BadRequest", "DecodeLimits", "TooLarge"]
+__all__ = ["BadRequest", "DecodeLimits", "FactLimits", "TooLarge"]

@@ -1,6 +1,7 @@
 """Counts the messages at the end of a path of fields, without building any. Not what they mean."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from otel_cx_collector.decode.document import mapping, objects, parse
 from otel_cx_collector.decode.errors import TooLarge
@@ -31,11 +32,16 @@ def count_protobuf(body: bytes, path: Sequence[tuple[int, ...]], limits: DecodeL
 
 
 def count_json(body: bytes, path: Sequence[tuple[str, ...]], limits: DecodeLimits) -> int:
-    """Objects at the end of ``path``, the keys to follow at each level. Raises BadRequest or TooLarge.
+    """Objects at the end of ``path``, the keys to follow at each level. Raises BadRequest or TooLarge."""
+    return count_document(parse(body, limits), path, limits)
+
+
+def count_document(document: Any, path: Sequence[tuple[str, ...]], limits: DecodeLimits) -> int:
+    """The same of a document that is parsed already.
 
     A key holds a list of objects; of a level with several, an object whose only list is the next level's.
     """
-    level = [mapping(parse(body, limits), "request")]
+    level = [mapping(document, "request")]
     for keys in path:
         if len(keys) == 1:
             level = [item for parent in level for item in objects(parent, keys[0])]

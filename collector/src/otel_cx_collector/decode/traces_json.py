@@ -1,7 +1,6 @@
 """ExportTraceServiceRequest as OTLP/JSON to spans that may be steps: the same spans as traces.py makes of protobuf."""
 
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from operator import itemgetter
@@ -10,13 +9,12 @@ from typing import Any, Final
 from otel_cx import semconv
 from otel_cx_collector.decode.document import enum, mapping, objects, uint64
 from otel_cx_collector.decode.errors import TooLarge
+from otel_cx_collector.decode.json_values import check_json_nesting, read_json_value
 from otel_cx_collector.decode.limits import DecodeLimits
-from otel_cx_collector.decode.nested import too_deep
 from otel_cx_collector.decode.span import (
     CONSUMER,
     EVENT_KEYS,
     SERVER,
-    UNREADABLE,
     Found,
     Resource,
     Scalar,
@@ -27,10 +25,6 @@ from otel_cx_collector.decode.span import (
 
 _KEY: Final = itemgetter("key")
 _MATCHED_KINDS: Final = frozenset({SERVER, CONSUMER})
-_INT64: Final = range(-(1 << 63), 1 << 63)
-_DIGITS: Final = re.compile(r"-?[0-9]{1,19}")
-_DECIMAL: Final = re.compile(r"[+-]?[0-9]{1,400}(\.[0-9]{0,400})?([eE][+-]?[0-9]{1,4})?")
-_DOUBLES: Final = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
 
 
 def decode(document: Any, wanted: Wanted, limits: DecodeLimits) -> Found:
@@ -128,58 +122,10 @@ def _attributes(pairs: Iterable[dict[str, Any]], keys: AbstractSet[str], limits:
     for pair in pairs:
         value = mapping(pair.get("value"), "an attribute's value")
         if "arrayValue" in value or "kvlistValue" in value:
-            _check_nesting(value, limits.nesting)
+            check_json_nesting(value, limits.nesting)
         key = pair.get("key")
         if isinstance(key, str) and key in keys:
-            scalar = _scalar(value, limits)
+            scalar = read_json_value(value, limits)
             if scalar is not None:
                 read[key] = scalar
     return read
-
-
-def _scalar(value: dict[str, Any], limits: DecodeLimits) -> Scalar | None:
-    """The scalar of one AnyValue; None when it is empty, UNREADABLE when it is none or breaks the rules of its kind."""
-    for kind, read in _KINDS.items():
-        given = value.get(kind)
-        if given is not None:
-            scalar = read(given)
-            return (scalar[: limits.value_chars] or None) if isinstance(scalar, str) else scalar
-    return None
-
-
-def _int(value: Any) -> Scalar:
-    if isinstance(value, str) and _DIGITS.fullmatch(value):
-        value = int(value)
-    return value if type(value) is int and value in _INT64 else UNREADABLE
-
-
-def _double(value: Any) -> Scalar:
-    if isinstance(value, str):
-        return _DOUBLES.get(value, UNREADABLE) if not _DECIMAL.fullmatch(value) else float(value)
-    return float(value) if type(value) in (int, float) else UNREADABLE
-
-
-_KINDS: Final[dict[str, Callable[[Any], Scalar]]] = {
-    "stringValue": lambda value: value if isinstance(value, str) else UNREADABLE,
-    "intValue": _int,
-    "boolValue": lambda value: value if isinstance(value, bool) else UNREADABLE,
-    "doubleValue": _double,
-    "arrayValue": lambda _: UNREADABLE,
-    "kvlistValue": lambda _: UNREADABLE,
-    "bytesValue": lambda _: UNREADABLE,
-}
-
-
-def _check_nesting(value: dict[str, Any], nesting: int) -> None:
-    """Raise BadRequest when values nest deeper than ``nesting``; with a stack of its own."""
-    stack = [(value, 1)]
-    while stack:
-        value, depth = stack.pop()
-        if depth > nesting:
-            raise too_deep(nesting)
-        inner = [*objects(mapping(value.get("arrayValue"), "arrayValue"), "values")]
-        inner += [
-            mapping(pair.get("value"), "value")
-            for pair in objects(mapping(value.get("kvlistValue"), "kvlistValue"), "values")
-        ]
-        stack += [(item, depth + 1) for item in inner]
