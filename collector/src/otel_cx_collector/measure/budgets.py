@@ -65,9 +65,9 @@ def budgets(found: Evaluation, carried: Iterable[Carried] = ()) -> list[Budget]:
 
     Args:
         found: The journey.
-        carried: Disjoint closed spans, as ``closed`` made them, to be added where they lie in the window. Rows of a span are
-            not counted again. Of a span that the window's start cuts, the share inside is taken. The budget is marked
-            approximate when a span was cut, or closed under another definition of good (2.5).
+        carried: Disjoint closed spans, as ``closed`` made them: added where they lie in the window, while rows of that
+            time are not counted again. Of a span that the window's start cuts, the share inside is taken. The budget
+            is marked approximate when a span was cut, or closed under another definition of good (2.5).
     """
     spans = list(carried)
     return [
