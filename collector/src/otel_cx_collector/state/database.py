@@ -5,6 +5,7 @@ another, readers never wait for them.
 """
 
 import os
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -75,10 +76,9 @@ class Database:
 
 
 def file(path: Path) -> Database:
-    """The database in a file of mode 0600, made when missing. Raises UserError when it cannot be."""
+    """The database in a file of mode 0600 in a directory of mode 0700, made when missing. Raises UserError when it cannot be."""
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.parent.chmod(0o700)
+        _directory(path.parent)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             os.fchmod(fd, 0o600)
@@ -91,6 +91,14 @@ def file(path: Path) -> Database:
     engine = create_engine(URL.create("sqlite", database=str(path)))
     _prepare(engine)
     return Database(engine, str(path), shared=False)
+
+
+def _directory(directory: Path) -> None:
+    """Ours alone, unless it is one that others own or share: there the file's own mode must do."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = directory.stat()
+    if found.st_uid == os.geteuid() and not found.st_mode & stat.S_ISVTX:
+        directory.chmod(0o700)
 
 
 def memory() -> Database:

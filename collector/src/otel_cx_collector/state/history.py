@@ -1,16 +1,14 @@
 """Incidents as they are and as they were, and what people did to them. Not what may be done: that is the machine."""
 
-import json
 from typing import Any, Final
 
-from pydantic import TypeAdapter
 from sqlalchemy import Connection, insert, select, update
 
+from otel_cx_collector.incidents.record import from_json, to_json
 from otel_cx_collector.incidents.words import Act, Incident, Status
 from otel_cx_collector.state.tables import AUDIT, HISTORY, INCIDENTS
 from otel_cx_collector.state.words import Audit, Stale
 
-_INCIDENT: Final = TypeAdapter(Incident)
 _NEWEST: Final = (INCIDENTS.c.opened_s.desc(), INCIDENTS.c.id.desc())
 
 
@@ -27,7 +25,7 @@ def put(connection: Connection, incident: Incident, revision: int | None = None)
         connection.execute(insert(INCIDENTS).values(_values(incident, 1)))
         _freeze(connection, incident)
         return
-    before = _read(stored.body)
+    before = from_json(stored.body)
     _refuse_stale(before, stored.revision, incident, revision)
     if incident == before:
         return
@@ -61,7 +59,7 @@ def act(connection: Connection, incident: Incident, audit: Audit, revision: int 
 def one(connection: Connection, incident_id: str) -> Incident | None:
     """An incident by its id."""
     body = connection.execute(select(INCIDENTS.c.body).where(INCIDENTS.c.id == incident_id)).scalar()
-    return None if body is None else _read(body)
+    return None if body is None else from_json(body)
 
 
 def revision(connection: Connection, incident_id: str) -> int | None:
@@ -73,7 +71,7 @@ def latest(connection: Connection, journey: str) -> Incident | None:
     """A journey's newest incident."""
     query = select(INCIDENTS.c.body).where(INCIDENTS.c.journey == journey).order_by(*_NEWEST).limit(1)
     body = connection.execute(query).scalar()
-    return None if body is None else _read(body)
+    return None if body is None else from_json(body)
 
 
 def listed(connection: Connection, *, open_only: bool, limit: int, before_s: int | None) -> list[Incident]:
@@ -83,13 +81,13 @@ def listed(connection: Connection, *, open_only: bool, limit: int, before_s: int
         query = query.where(INCIDENTS.c.ended_s.is_(None))
     if before_s is not None:
         query = query.where(INCIDENTS.c.opened_s < before_s)
-    return [_read(body) for body in connection.execute(query).scalars()]
+    return [from_json(body) for body in connection.execute(query).scalars()]
 
 
 def versions(connection: Connection, incident_id: str) -> list[Incident]:
     """The incident as it was with each growth of its history, oldest first."""
     query = select(HISTORY.c.body).where(HISTORY.c.incident == incident_id).order_by(HISTORY.c.entries)
-    return [_read(body) for body in connection.execute(query).scalars()]
+    return [from_json(body) for body in connection.execute(query).scalars()]
 
 
 def audits(connection: Connection, incident_id: str) -> list[Audit]:
@@ -114,7 +112,7 @@ def _stale(incident: Incident, stored: str, given: str) -> str:
 
 def _freeze(connection: Connection, incident: Incident) -> None:
     connection.execute(
-        insert(HISTORY).values(incident=incident.id, entries=len(incident.history), body=_text(incident))
+        insert(HISTORY).values(incident=incident.id, entries=len(incident.history), body=to_json(incident))
     )
 
 
@@ -125,7 +123,7 @@ def _values(incident: Incident, revision: int) -> dict[str, Any]:
         "opened_s": incident.opened_s,
         "ended_s": _ended(incident),
         "revision": revision,
-        "body": _text(incident),
+        "body": to_json(incident),
     }
 
 
@@ -135,12 +133,3 @@ def _ended(incident: Incident) -> int | None:
         return None
     last = incident.history[-1].at_s if incident.history else incident.opened_s
     return last if incident.closed_s is None else incident.closed_s
-
-
-def _text(incident: Incident) -> str:
-    """As JSON with Python's spelling of infinity: no odd figure may keep a page from being sent."""
-    return json.dumps(_INCIDENT.dump_python(incident, mode="json"), ensure_ascii=False, separators=(",", ":"))
-
-
-def _read(body: str) -> Incident:
-    return _INCIDENT.validate_python(json.loads(body))
