@@ -25,9 +25,12 @@ class Row:
     grade: str = "explicit"
     customer: str = ""
     session: str = ""
+    account: str = ""
     segment: str = "unset"
     region: str = "unset"
     weight: float = 1.0
+    error_class: str = ""
+    recoverable: bool = False
     own: dict[str, str] = field(default_factory=dict, hash=False)
 
     def row(self, number: int) -> StepRow:
@@ -46,6 +49,9 @@ class Row:
             grade=Grade(self.grade),
             customer=self.customer,
             session=self.session,
+            account=self.account,
+            error_class=self.error_class,
+            recoverable=self.recoverable,
             segment=self.segment,
             plan="unset",
             region=self.region,
