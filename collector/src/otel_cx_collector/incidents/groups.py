@@ -36,9 +36,10 @@ def assign(incidents: Sequence[Incident], at_s: int | None = None) -> list[Incid
         at_s: T: open incidents are linked, and those closed at most ``RECENT_S`` before. None: all that are given.
     """
     groups = {each.id: each.group for each in incidents if _is_current(each, at_s)}
-    causes = {each.id: {cause.id: cause for cause in _causes(each)} for each in incidents if each.id in groups}
-    for cause in sorted({cause for found in causes.values() for cause in found.values()}):
-        free = [name for name, group in groups.items() if group is None and cause.id in causes[name]]
+    causes = {each.id: list(_causes(each)) for each in incidents if each.id in groups}
+    has = {name: {cause.id for cause in found} for name, found in causes.items()}
+    for cause in sorted({cause for found in causes.values() for cause in found}):
+        free = [name for name, group in groups.items() if group is None and cause.id in has[name]]
         members = len(free) + sum(group == cause.id for group in groups.values())
         if members > 1:
             groups |= dict.fromkeys(free, cause.id)

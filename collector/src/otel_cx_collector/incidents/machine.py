@@ -327,5 +327,5 @@ def _check(incident: Incident, asked: Act, text: str, latest: Incident | None) -
     if asked is Act.ANNOTATE and not text:
         raise ActRefused("was given an empty annotation", incident, asked, "write what is to be noted")
     if asked in (Act.ANNOTATE, Act.REOPEN) and len(incident.history) >= MAX_HISTORY:
-        what = f"has {len(incident.history)} lines of history, the most that people can add to"
-        raise ActRefused(what, incident, asked, "keep further notes elsewhere, and resolve it when it is over")
+        what = f"has {len(incident.history):,} lines of history: people can add no more"
+        raise ActRefused(what, incident, asked, "keep further notes elsewhere")

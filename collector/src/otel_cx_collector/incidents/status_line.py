@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Final
 
-from otel_cx_collector.incidents.machine import SYSTEM
+from otel_cx_collector.incidents.machine import HOLD_S, SYSTEM
 from otel_cx_collector.incidents.record import possible_causes, recommended
 from otel_cx_collector.incidents.words import Change, Entry, Happening, Incident, Status
 from otel_cx_collector.inventory.model import Inventory
@@ -23,10 +23,15 @@ def status_line(incident: Incident, inventory: Inventory) -> str:
     """
     journey = inventory.journeys.get(incident.journey)
     title, owner = (journey.title, journey.owner) if journey else (incident.journey, None)
-    parts = [f"{incident.severity} {title}: {_who(incident)} {_when(incident)}{_where(incident)}"]
+    parts = [f"{_severity(incident)} {title}: {_who(incident)} {_when(incident)}{_where(incident)}"]
     parts += _changed(possible_causes(incident), incident.started_s)
     parts += [_doing(incident, owner or "The team")]
     return " ".join(f"{part.rstrip('.')}." for part in (*parts, *_next(incident)))
+
+
+def _severity(incident: Incident) -> str:
+    eased = incident.closed_s is None and incident.current != incident.severity
+    return f"{incident.severity} (now {incident.current})" if eased else incident.severity
 
 
 def _who(incident: Incident) -> str:
@@ -44,10 +49,10 @@ def _percent(share: float) -> str:
 def _when(incident: Incident) -> str:
     start = _moment(incident.started_s)
     if incident.closed_s is None:
-        return f"since {start:%-d %B %Y %H:%M} UTC"
+        return f"since {start.day} {start:%B %Y %H:%M} UTC"
     end = _moment(incident.closed_s)
-    until = f"{end:%H:%M}" if end.date() == start.date() else f"{end:%-d %B %H:%M}"
-    return f"from {start:%-d %B %Y %H:%M} to {until} UTC"
+    until = f"{end:%H:%M}" if end.date() == start.date() else f"{end.day} {end:%B %H:%M}"
+    return f"from {start.day} {start:%B %Y %H:%M} to {until} UTC"
 
 
 def _where(incident: Incident) -> str:
@@ -85,7 +90,7 @@ def _by(incident: Incident, what: Happening, sentence: str) -> str:
     """The sentence with the person who did it, and what they wrote."""
     entry = next((each for each in reversed(incident.history) if each.what is what), None)
     if entry is None or entry.who == SYSTEM:
-        return "Resolved: nobody is affected any more"
+        return f"Resolved: as usual again for {HOLD_S // 60} minutes"
     return sentence.format(entry.who) + _text(entry)
 
 
