@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from otel_cx_collector.decide.words import Truth
-from otel_cx_collector.events import NS
+from otel_cx_collector.events import NS, SLICE_S
 
-SLICE_S: Final = 10
 LIFETIMES: Final = 2
 """The state expires when the last true slice is more than this many times ``for`` ago."""
 
