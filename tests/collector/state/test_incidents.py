@@ -85,7 +85,7 @@ def test_of_two_acts_on_the_same_incident_the_later_is_stale_and_leaves_nothing(
         state.act(second, audit("ben"), [notice()])
     assert state.incident(ID) == first
     assert [each.who for each in state.audit(ID)] == ["mira"]
-    assert state.waiting() == 0
+    assert state.undelivered() == 0
 
 
 def test_the_same_words_of_two_people_are_two_acts_and_the_second_is_stale(

@@ -85,7 +85,7 @@ def test_a_refused_one_is_shown_and_lets_the_next_pass(
     tell(notice(key="a:1", sequence=1), notice(key="a:2", sequence=2))
     state.refused(state.due(t0, 1)[0].id, t0 + 1, "404 no such service")
     assert keys(state.due(t0, 1)) == ["a:2"]
-    assert state.waiting() == 1
+    assert state.undelivered() == 1
     waiting, refused = state.deliveries(None)
     assert (waiting.state, waiting.tries) == (DeliveryState.WAITING, 0)
     assert refused == Delivery(
@@ -134,24 +134,19 @@ def test_deliveries_are_the_newest_of_one_incident_or_of_all(
 def test_what_is_due_is_found_by_index_behind_a_hundred_thousand_delivered(
     tell: Callable[..., None], state: State, notice: Callable[..., NewNotice], t0: int
 ) -> None:
-    done = [
-        {
-            **outbox._values(notice(key=f"old:{number}", incident=f"old{number % 997}")),
-            "state": "delivered",
-            "ended_s": t0,
-        }
-        for number in range(100_000)
-    ]
+    done = {"state": DeliveryState.DELIVERED, "ended_s": t0}
+    old = (notice(key=f"old:{number}", incident=f"old{number % 997}") for number in range(100_000))
     with state._database.writing() as connection:
-        connection.execute(insert(NOTICES), done)
+        connection.execute(insert(NOTICES), [{**outbox._values(each), **done} for each in old])
     tell(notice(key="new:1", incident="new"))
-    with state._database.reading() as connection:
-        query = outbox.due_query(t0, 50).compile(connection, compile_kwargs={"literal_binds": True})
-        plan = [row.detail for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}")]
-    assert any("USING COVERING INDEX notices_queue (ended_s=?)" in step for step in plan), plan
-    assert not any(step.startswith("SCAN") or "TEMP B-TREE" in step for step in plan), plan
+    for channel in (None, "oncall"):
+        with state._database.reading() as connection:
+            query = outbox.due_query(t0, 50, channel).compile(connection, compile_kwargs={"literal_binds": True})
+            plan = [row.detail for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}")]
+        assert any("USING COVERING INDEX notices_queue (ended_s=?" in step for step in plan), plan
+        assert not any(step.startswith("SCAN") or "TEMP B-TREE" in step for step in plan), plan
     assert keys(state.due(t0, 50)) == ["new:1"]
-    assert state.waiting() == 1
+    assert state.undelivered() == 1
 
 
 @dataclass(slots=True)
@@ -224,20 +219,27 @@ class OutboxLaws(RuleBasedStateMachine):
         if told.open:
             told.state, told.error, told.due_s = "held", "quiet", until_s
 
-    @rule(now_s=TIMES, limit=st.integers(1, 8))
-    def ask(self, now_s: int, limit: int) -> None:
+    @rule(now_s=TIMES, limit=st.integers(1, 8), channel=st.sampled_from(["x", "y", None]))
+    def ask(self, now_s: int, limit: int, channel: str | None) -> None:
         heads: dict[tuple[str, str], Told] = {}
         for told in self.told:
-            if told.open:
+            if told.open and channel in (told.channel, None):
                 heads.setdefault((told.channel, told.incident), told)
-        expected = [
-            (told.key, told.tries, told.error) for told in self.told if told in heads.values() and told.due_s <= now_s
+        due = [told for told in self.told if told in heads.values() and told.due_s <= now_s]
+        assert [(each.key, each.tries, each.error) for each in self.state.due(now_s, limit, channel)] == [
+            (told.key, told.tries, told.error) for told in due[:limit]
         ]
-        assert [(each.key, each.tries, each.error) for each in self.state.due(now_s, limit)] == expected[:limit]
+
+    @rule(channel=st.sampled_from("xy"), incident=st.sampled_from("abc"))
+    def ask_for_all(self, channel: str, incident: str) -> None:
+        expected = [
+            told.key for told in self.told if told.open and (told.channel, told.incident) == (channel, incident)
+        ]
+        assert keys(self.state.waiting(channel, incident)) == expected
 
     @invariant()
     def nothing_is_lost(self) -> None:
-        assert self.state.waiting() == sum(told.open for told in self.told)
+        assert self.state.undelivered() == sum(told.open for told in self.told)
         shown = [
             (each.key, each.state, each.tries, each.error, each.delivered_s)
             for each in reversed(self.state.deliveries(None, 1000))

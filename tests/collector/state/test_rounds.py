@@ -97,7 +97,7 @@ def test_time_does_not_go_back(state: State, round_: Round, t0: int) -> None:
 def test_between_two_slices_more_can_be_told(state: State, round_: Round, notice: Callable[..., NewNotice]) -> None:
     state.commit(round_)
     state.commit(replace(round_, notices=(notice(key="watch:store-down:1", incident="watch", what="store-down"),)))
-    assert state.waiting() == 3
+    assert state.undelivered() == 3
 
 
 def test_what_a_rule_said_first_of_a_moment_stays(
@@ -206,5 +206,5 @@ def test_writers_in_many_threads_lose_nothing(state: State, notice: Callable[...
         writer.start()
     for writer in writers:
         writer.join()
-    assert state.waiting() == 80
+    assert state.undelivered() == 80
     assert [state.kept(str(who)) for who in range(4)] == ["19"] * 4

@@ -76,7 +76,11 @@ class Database:
 
 
 def file(path: Path) -> Database:
-    """The database in a file of mode 0600 in a directory of mode 0700, made when missing. Raises UserError when it cannot be."""
+    """The database in a file of mode 0600 in a directory of mode 0700, both made when missing.
+
+    Raises:
+        UserError: They cannot be made, or not be written.
+    """
     try:
         _directory(path.parent)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -23,15 +23,23 @@ def add(connection: Connection, notices: tuple[NewNotice, ...]) -> None:
             connection.execute(insert(NOTICES).values(_values(notice)))
 
 
-def due(connection: Connection, now_s: int, limit: int) -> list[Notice]:
+def due(connection: Connection, now_s: int, limit: int, channel: str | None) -> list[Notice]:
     """The first undelivered notice of each (channel, incident) whose time has come, oldest first."""
-    return [_notice(row) for row in connection.execute(due_query(now_s, limit))]
+    return [_notice(row) for row in connection.execute(due_query(now_s, limit, channel))]
 
 
-def due_query(now_s: int, limit: int) -> Select[Any]:
-    """The first of each queue first, then whether its time has come: one that is not due holds back the ones behind."""
+def due_query(now_s: int, limit: int, channel: str | None) -> Select[Any]:
+    """First the heads of the queues, then whether their time has come: one that waits holds back the ones behind."""
     heads = select(func.min(NOTICES.c.id)).where(_OPEN).group_by(NOTICES.c.channel, NOTICES.c.incident)
+    if channel is not None:
+        heads = heads.where(NOTICES.c.channel == channel)
     return select(NOTICES).where(NOTICES.c.id.in_(heads), NOTICES.c.due_s <= now_s).order_by(NOTICES.c.id).limit(limit)
+
+
+def waiting(connection: Connection, channel: str, incident: str) -> list[Notice]:
+    """Everything undelivered of one incident to one channel, in order."""
+    query = select(NOTICES).where(_OPEN, NOTICES.c.channel == channel, NOTICES.c.incident == incident)
+    return [_notice(row) for row in connection.execute(query.order_by(NOTICES.c.id))]
 
 
 def end(connection: Connection, notice_id: int, at_s: int, state: DeliveryState, error: str) -> None:
@@ -50,7 +58,7 @@ def held(connection: Connection, notice_id: int, until_s: int, why: str) -> None
     _tried(connection, notice_id, state=DeliveryState.HELD, error=why[:ERROR_CHARS], due_s=until_s)
 
 
-def waiting(connection: Connection) -> int:
+def undelivered(connection: Connection) -> int:
     """Notices that are neither delivered nor refused."""
     return connection.execute(select(func.count()).select_from(NOTICES).where(_OPEN)).scalar_one()
 

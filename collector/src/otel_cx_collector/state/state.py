@@ -149,10 +149,18 @@ class State:
 
     # The outbox, as notify.words.Outbox has it.
 
-    def due(self, now_s: int, limit: int) -> list[Notice]:
-        """The first undelivered notice of each (channel, incident) whose time has come, oldest first."""
+    def due(self, now_s: int, limit: int, channel: str | None = None) -> list[Notice]:
+        """The first undelivered notice of each (channel, incident), or of one channel's, whose time has come.
+
+        Oldest first. One that waits or is tried again holds back the ones behind it; a refused one does not.
+        """
         with self._database.reading() as connection:
-            return outbox.due(connection, now_s, limit)
+            return outbox.due(connection, now_s, limit, channel)
+
+    def waiting(self, channel: str, incident: str) -> list[Notice]:
+        """Everything undelivered of one incident to one channel, in order, whether its time has come or not."""
+        with self._database.reading() as connection:
+            return outbox.waiting(connection, channel, incident)
 
     def delivered(self, notice_id: int, at_s: int) -> None:
         """It arrived. Here and below, one that has already ended stays as it is."""
@@ -174,10 +182,10 @@ class State:
         with self._database.writing() as connection:
             outbox.end(connection, notice_id, at_s, DeliveryState.REFUSED, error)
 
-    def waiting(self) -> int:
-        """Notices that are neither delivered nor refused."""
+    def undelivered(self) -> int:
+        """How many notices are neither delivered nor refused."""
         with self._database.reading() as connection:
-            return outbox.waiting(connection)
+            return outbox.undelivered(connection)
 
     def deliveries(self, incident_id: str | None, limit: int = 50) -> list[Delivery]:
         """What became of an incident's notices, or of all; newest first."""
