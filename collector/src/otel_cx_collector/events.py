@@ -9,6 +9,8 @@ import pyarrow as pa
 SLICE_S: Final = 10
 MINUTE_S: Final = 60
 NS: Final = 1_000_000_000
+STORED_NS: Final = (1 << 32) * NS - 1
+"""The latest time there is: the store counts seconds in 32 bits, until the year 2106."""
 WEIGHT_ONE: Final = 1 << 20
 """Sampling weights are whole numbers of 2^-20, so that sums are exact in any order."""
 

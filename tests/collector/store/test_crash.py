@@ -1,4 +1,7 @@
-"""kill -9 of a process that takes, logs and stores rows: each acknowledged row is in the store once. Real processes."""
+"""kill -9 of a process that takes, logs and stores rows, levels and facts: what it acknowledged is in the store once.
+
+Real processes, batches of three schemas in one log.
+"""
 
 import random
 import subprocess
@@ -9,7 +12,7 @@ from pathlib import Path
 PROGRAM = """
 import itertools, os, signal, sys, threading
 from pathlib import Path
-from otel_cx_collector.events import to_batch
+from otel_cx_collector.events import Fact, FactKind, SignalPoint, fact_batch, signal_batch, to_batch
 from otel_cx_collector.log import Log
 from otel_cx_collector.store import Flusher, Store, StoreLimits
 from step_rows import step_row
@@ -20,17 +23,21 @@ log = Log(directory / "log")
 store = Store(directory / "store", limits)
 
 class DiesAfterInsert:
-    def insert_steps(self, rows):
-        store.insert_steps(rows)
+    insert_steps, insert_signals = store.insert_steps, store.insert_signals
+
+    def insert_facts(self, facts):
+        store.insert_facts(facts)
         os.kill(os.getpid(), signal.SIGKILL)
 
 def append(numbers):
     for number in numbers:
         log.append(to_batch([step_row(number * 10 + k, attempt=str(number)) for k in range(3)]))
+        log.append(signal_batch([SignalPoint("db", "i", str(k), number, k) for k in range(2)]))
+        log.append(fact_batch([Fact(str(number), number, FactKind.DEPLOY, service="shop")]))
         os.write(1, b"%d\\n" % number)
 
 if what == "die after insert":
-    append(range(first, first + 20))
+    append(range(first, first + 10))
     Flusher(log, DiesAfterInsert(), limits).start()
 elif what == "run":
     Flusher(log, store, limits).start()
@@ -43,6 +50,8 @@ else:
     assert flusher.stop(60)
     rows = store.steps("checkout", 0, 2**62, ["production"])
     print(*(int.from_bytes(span_id) for span_id in rows["span_id"].to_pylist()))
+    print(*store.signals(["db"], 0, 2**62)["at_ns"].to_pylist())
+    print(*(fact.id for fact in store.facts(0, 2**62)))
     store.close()
     log.close()
 threading.Event().wait(0 if what == "look" else 60)
@@ -58,12 +67,13 @@ def program(what: str, directory: Path, first: int = 0) -> subprocess.Popen[byte
     )
 
 
-def stored(directory: Path) -> list[int]:
+def stored(directory: Path) -> tuple[list[int], ...]:
+    """Numbers of the rows, the levels and the facts."""
     with program("look", directory) as process:
         assert process.stdout is not None
         found = process.stdout.read()
     assert process.returncode == 0
-    return sorted(map(int, found.split()))
+    return tuple(sorted(map(int, line.split())) for line in found.splitlines())
 
 
 def test_rows_inserted_but_not_marked_when_the_process_died_are_stored_once(tmp_path: Path) -> None:
@@ -71,7 +81,8 @@ def test_rows_inserted_but_not_marked_when_the_process_died_are_stored_once(tmp_
         process = program("die after insert", tmp_path, first)
         process.communicate()
         assert process.returncode == -9
-    expected = [number * 10 + k for number in (*range(20), *range(100, 120)) for k in range(3)]
+    numbers = [*range(10), *range(100, 110)]
+    expected = ([number * 10 + k for number in numbers for k in range(3)], sorted(numbers * 2), numbers)
     assert stored(tmp_path) == expected
     assert stored(tmp_path) == expected
 
@@ -86,7 +97,10 @@ def test_every_acknowledged_row_is_stored_once_after_kill_9(tmp_path: Path) -> N
             process.kill()
             said += process.stdout.read()
         acknowledged.update(map(int, said.split(b"\n")[:-1]))
-    found = stored(tmp_path)
-    assert len(found) == len(set(found))
-    assert {number * 10 + k for number in acknowledged for k in range(3)} <= set(found)
+    rows, levels, facts = stored(tmp_path)
+    assert len(rows) == len(set(rows))
+    assert len(facts) == len(set(facts))
+    assert {number * 10 + k for number in acknowledged for k in range(3)} <= set(rows)
+    assert acknowledged <= set(facts)
+    assert acknowledged <= {number for number in levels if levels.count(number) == 2}
     assert len(acknowledged) > 30

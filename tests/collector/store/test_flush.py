@@ -9,7 +9,7 @@ import pytest
 from step_rows import rows_of, step_row
 
 from otel_cx_collector.errors import Unavailable
-from otel_cx_collector.events import to_batch
+from otel_cx_collector.events import Fact, FactKind, SignalPoint, fact_batch, signal_batch, to_batch
 from otel_cx_collector.log import Log, LogLimits
 from otel_cx_collector.store import Flusher, Store, StoreError, StoreLimits
 
@@ -22,6 +22,8 @@ class Shelf:
 
     def __init__(self, *, failing: bool = False) -> None:
         self.blocks: list[list[int]] = []
+        self.points: list[list[float]] = []
+        self.facts: list[list[str]] = []
         self.failing = threading.Event()
         self.tried = threading.Semaphore(0)
         if failing:
@@ -32,6 +34,12 @@ class Shelf:
         if self.failing.is_set():
             raise StoreError("the store is away")
         self.blocks.append([row.span_id[-1] for row in rows_of(rows)])
+
+    def insert_signals(self, points: pa.Table) -> None:
+        self.points.append(points["value"].to_pylist())
+
+    def insert_facts(self, facts: list[Fact]) -> None:
+        self.facts.append([fact.id for fact in facts])
 
     @property
     def rows(self) -> list[int]:
@@ -86,14 +94,56 @@ def test_a_block_is_no_larger_than_the_batch_that_fills_it_makes_it(log: Log) ->
     assert shelf.rows == list(range(30))
 
 
-def test_batches_of_another_schema_go_in_a_block_of_their_own(log: Log) -> None:
+def test_batches_of_one_schema_go_together_whatever_came_between_them(log: Log) -> None:
     append(log, 1)
     batch = to_batch([step_row(2)])
     log.append(batch.select(batch.schema.names[::-1]))
     append(log, 3)
     shelf = Shelf()
     assert running(log, shelf).stop(30)
-    assert shelf.blocks == [[1], [2], [3]]
+    assert shelf.blocks == [[1, 3], [2]]
+
+
+def test_each_kind_of_batch_goes_into_its_table(log: Log) -> None:
+    for number in range(3):
+        append(log, number)
+        log.append(signal_batch([SignalPoint("db", "i", "s", number, float(number))]))
+        log.append(fact_batch([Fact(str(number), number, FactKind.DEPLOY)]))
+    shelf = Shelf()
+    flusher = running(log, shelf)
+    assert flusher.stop(30)
+    assert (shelf.blocks, shelf.points, shelf.facts) == ([[0, 1, 2]], [[0.0, 1.0, 2.0]], [["0", "1", "2"]])
+    assert flusher.state.rows == 9
+    assert log.stored == log.last
+
+
+def test_what_a_block_has_brought_to_the_store_is_not_sent_again_when_the_rest_fails(log: Log) -> None:
+    class FactsFail(Shelf):
+        def insert_facts(self, facts: list[Fact]) -> None:
+            self.tried.release()
+            if self.failing.is_set():
+                raise StoreError("no table of facts")
+            super().insert_facts(facts)
+
+    shelf = FactsFail()
+    append(log, 1)
+    log.append(fact_batch([Fact("f", 1, FactKind.DEPLOY)]))
+    append(log, 2)
+    insert_steps = shelf.insert_steps
+
+    def then_fail(rows: pa.Table) -> None:
+        insert_steps(rows)
+        shelf.failing.set()
+
+    shelf.insert_steps = then_fail  # type: ignore[method-assign] # the store fails between two tables
+    flusher = running(log, shelf)
+    for _ in range(3):
+        assert shelf.tried.acquire(timeout=30)
+    assert log.stored == 0
+    shelf.failing.clear()
+    assert flusher.flush(30)
+    assert flusher.stop(30)
+    assert (shelf.blocks, shelf.facts) == ([[1, 2]], [["f"]])
 
 
 def test_while_the_store_is_away_appends_go_on_and_nothing_is_lost(log: Log) -> None:

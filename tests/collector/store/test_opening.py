@@ -79,7 +79,7 @@ def test_rows_are_dropped_by_their_age_and_the_age_is_a_setting(tmp_path: Path) 
         store._engine.command("OPTIMIZE TABLE steps FINAL")
         assert count(store) == 2
     with Store(tmp_path / "store", LIMITS) as store:
-        for name in ("steps", "heartbeats"):
+        for name in ("steps", "heartbeats", "signals", "facts"):
             assert store._engine.query(sql.query("ttl_current"), {"table": name})["seconds"].to_pylist() == [""]
 
 

@@ -221,7 +221,8 @@ def test_counts_are_of_executions_by_where_they_were_seen(store: Store) -> None:
 
 
 def test_sizes_are_told_for_every_table(store: Store) -> None:
-    assert {name: size.rows for name, size in store.stats().items()} == {"steps": 0, "heartbeats": 0}
+    sizes = {name: size.rows for name, size in store.stats().items()}
+    assert sizes == {"steps": 0, "heartbeats": 0, "facts": 0, "signals": 0}
     store.insert_steps(table(step_row(1), step_row(2)))
     steps = store.stats()["steps"]
     assert (steps.rows, steps.parts) == (2, 1)

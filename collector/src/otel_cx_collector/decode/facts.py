@@ -15,12 +15,10 @@ import orjson
 from otel_cx import semconv
 from otel_cx_collector.decode.errors import TooLarge
 from otel_cx_collector.decode.limits import FactLimits
-from otel_cx_collector.events import NS, Fact, FactKind
+from otel_cx_collector.events import STORED_NS, Fact, FactKind
 from otel_cx_collector.inventory.quantities import UnreadableError, format_duration, parse_time, printable, shown
 from otel_cx_collector.inventory.spelling import nearest
 
-_STORED_NS: Final = (1 << 32) * NS - 1
-"""The store counts seconds in 32 bits: until the year 2106."""
 _BOM: Final = b"\xef\xbb\xbf"
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _MONEY: Final = re.compile(r"[0-9]{1,15}(\.[0-9]{1,6})?")
@@ -150,7 +148,7 @@ def _check_times(fact: Fact, limits: FactLimits, now_ns: int | None) -> None:
     last_ns = max(fact.at_ns, fact.until_ns)
     if fact.until_ns and fact.until_ns <= fact.at_ns:
         raise UnreadableError("until is not after at", "a maintenance lasts from at to until")
-    if last_ns > _STORED_NS:
+    if last_ns > STORED_NS:
         raise UnreadableError("the time is after the year 2105", "send a nearer one")
     if now_ns is None:
         return

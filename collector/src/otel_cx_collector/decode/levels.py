@@ -15,7 +15,7 @@ import orjson
 from otel_cx_collector.decode.errors import TooLarge
 from otel_cx_collector.decode.limits import DecodeLimits
 from otel_cx_collector.decode.span import Scalar, text
-from otel_cx_collector.events import PointRefusal, SignalPoint
+from otel_cx_collector.events import STORED_NS, PointRefusal, SignalPoint
 from otel_cx_collector.inventory import Inventory
 
 NO_RECORDED_VALUE: Final = 1
@@ -160,7 +160,7 @@ class Levels:
             self._refuse(PointRefusal.BAD_TIME, metric, "has a point without a time")
         elif point.at_ns < self.earliest_ns:
             self._refuse(PointRefusal.TOO_LATE, metric, "has a point that is too late")
-        elif point.at_ns > self.latest_ns:
+        elif point.at_ns > min(self.latest_ns, STORED_NS):
             self._refuse(PointRefusal.IN_FUTURE, metric, "has a point in the future: check the sender's clock")
         else:
             return point.value

@@ -204,7 +204,7 @@ class Log:
     def _commit(self) -> None:
         """Write all that is waiting; each batch knows afterwards what became of it."""
         with self._state:
-            todo, self._queue = self._queue, []
+            todo, self._queue = _by_schema(self._queue, self._active), []
         size = sum(waiting.size for waiting in todo)
         reason = ""
         try:
@@ -302,6 +302,19 @@ class Log:
         if fd >= 0:
             with suppress(OSError):  # what it holds has been synced, or been given up
                 os.close(fd)
+
+
+def _by_schema(waiting: list[_Waiting], active: Segment | None) -> list[_Waiting]:
+    """Batches of one schema together, those of the open segment first: each change of schema costs a new segment."""
+    schemas = [active.schema] if active else []
+    groups: list[list[_Waiting]] = [[] for _ in schemas]
+    for each in waiting:
+        at = next((at for at, schema in enumerate(schemas) if schema.equals(each.batch.schema)), len(schemas))
+        if at == len(schemas):
+            schemas.append(each.batch.schema)
+            groups.append([])
+        groups[at].append(each)
+    return [each for group in groups for each in group]
 
 
 def _refuse_dictionaries(schema: pa.Schema) -> None:

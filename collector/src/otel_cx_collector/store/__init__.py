@@ -1,4 +1,4 @@
-"""Step rows and heartbeats in ClickHouse dialect, embedded (chDB), and what carries rows there from the log.
+"""Step rows, heartbeats, facts and levels in ClickHouse dialect, embedded (chDB), and what carries them there.
 
 A row is idempotent by its key (environment, journey, minute, attempt, span id): of several copies the highest version
 survives, whatever was sent when and how often.
@@ -9,6 +9,6 @@ closed); never fork while a store is open; a read or an insert runs in the calli
 
 from otel_cx_collector.config import StoreLimits
 from otel_cx_collector.store.client import Count, Store, StoreError, TableSize
-from otel_cx_collector.store.flush import Flusher, FlushState, StepSink
+from otel_cx_collector.store.flush import Flusher, FlushState, RowSink
 
-__all__ = ["Count", "FlushState", "Flusher", "StepSink", "Store", "StoreError", "StoreLimits", "TableSize"]
+__all__ = ["Count", "FlushState", "Flusher", "RowSink", "Store", "StoreError", "StoreLimits", "TableSize"]

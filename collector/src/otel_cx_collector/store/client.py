@@ -1,4 +1,4 @@
-"""What the store is asked: rows in, each execution once out. Not how the engine is reached, nor what rows mean."""
+"""What the store is asked: rows, facts and levels in, each once out. Not how the engine is reached."""
 
 import tempfile
 import threading
@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from otel_cx_collector.clock import now_ns
 from otel_cx_collector.config import StoreLimits
-from otel_cx_collector.events import MINUTE_S, NS
+from otel_cx_collector.events import MINUTE_S, NS, SIGNAL_SCHEMA, Fact, fact_batch, facts_of
 from otel_cx_collector.store import sql
 from otel_cx_collector.store.engine import Engine, StoreError
 from otel_cx_collector.store.migrate import migrate
@@ -48,7 +48,7 @@ class TableSize:
 
 
 class Store:
-    """Step rows and heartbeats over one directory. Thread-safe.
+    """Step rows, heartbeats, facts and levels over one directory. Thread-safe.
 
     Opening brings the schema up to date; raises UserError when it cannot be opened or is of a later version. Everything
     else raises StoreError when the store fails. ``clock`` stamps inserts: nanoseconds since the epoch.
@@ -60,6 +60,8 @@ class Store:
         self._inserting = threading.Lock()
         self._engine = Engine(path, self.limits)
         self._issued_us = self._visible_us = clock() // 1000
+        self._latest_us = dict.fromkeys(("facts", "signals"), self._visible_us)
+        """Stamp of each table's last insert, so that a question about nothing new costs no query."""
         try:
             migrate(self._engine, self._issued_us, self.limits.keep_ns)
         except BaseException:
@@ -89,7 +91,7 @@ class Store:
         with self._inserting:
             for part in _by_day(rows, "minute"):
                 for start in range(0, part.num_rows, INSERT_ROWS):
-                    self._insert(part.slice(start, INSERT_ROWS))
+                    self._insert("steps", part.slice(start, INSERT_ROWS))
 
     def steps(self, journey: str, start_ns: int, end_ns: int, environments: Sequence[str]) -> pa.Table:
         """Executions that ended in [start_ns, end_ns), each once, sorted by (attempt, end, span_id).
@@ -117,6 +119,55 @@ class Store:
         )
         return _sorted(rows), to_us
 
+    def insert_facts(self, facts: Sequence[Fact]) -> None:
+        """Insert facts: durable and visible when this returns. Of those with one id the last, here or later, stays."""
+        latest = list({fact.id: fact for fact in facts}.values())
+        rows = _with_second(pa.Table.from_batches([fact_batch(latest)]))
+        with self._inserting:
+            for start in range(0, rows.num_rows, INSERT_ROWS):
+                self._insert("facts", rows.slice(start, INSERT_ROWS))
+
+    def facts(self, start_ns: int, end_ns: int) -> list[Fact]:
+        """Facts whose time is in [start_ns, end_ns), each once, by time and id."""
+        return facts_of(self._engine.query(sql.query("facts"), {"start_ns": start_ns, "end_ns": end_ns}))
+
+    def facts_since(self, cursor_us: int) -> tuple[list[Fact], int]:
+        """Facts inserted after a cursor, by time and id, and the next cursor; see ``steps_inserted_since``.
+
+        A fact that was sent again comes again, with its latest text.
+        """
+        rows, to_us = self._inserted("facts", sql.query("facts_inserted"), cursor_us)
+        return ([] if rows is None else facts_of(rows)), to_us
+
+    def insert_signals(self, points: pa.Table) -> None:
+        """Insert rows of SIGNAL_SCHEMA: durable and visible when this returns."""
+        with self._inserting:
+            for part in _by_day(_with_second(points), "second"):
+                for start in range(0, part.num_rows, INSERT_ROWS):
+                    self._insert("signals", part.slice(start, INSERT_ROWS))
+
+    def signals(self, resources: Sequence[str], start_ns: int, end_ns: int) -> pa.Table:
+        """Levels of these resources measured in [start_ns, end_ns), each once, in no order. Columns: SIGNAL_SCHEMA's.
+
+        The strings come dictionary-encoded.
+        """
+        asked = {
+            "resources": list(resources),
+            "start_ns": start_ns,
+            "end_ns": end_ns,
+            "from_s": _seconds(start_ns),
+            "to_s": _seconds(end_ns),
+        }
+        return self._engine.query(sql.query("signals"), asked)
+
+    def signals_since(self, cursor_us: int) -> tuple[pa.Table, int]:
+        """Levels of all resources inserted after a cursor, in no order, and the next cursor.
+
+        As ``steps_inserted_since``; copies of one level have the same time and value.
+        """
+        rows, to_us = self._inserted("signals", sql.query("signals_inserted"), cursor_us)
+        return (SIGNAL_SCHEMA.empty_table() if rows is None else rows), to_us
+
     def heartbeat(self, node: str, slices_s: Sequence[int]) -> None:
         """Note that ``node`` has reported for the slices that start at these seconds."""
         slices = pa.array(sorted(set(slices_s)), pa.uint32())
@@ -138,7 +189,8 @@ class Store:
     def stats(self) -> dict[str, TableSize]:
         """Size of each table on disk."""
         rows = self._engine.query(sql.query("stats")).to_pylist()
-        return {"steps": TableSize(), "heartbeats": TableSize()} | {row.pop("table"): TableSize(**row) for row in rows}
+        tables = ("steps", "heartbeats", "facts", "signals")
+        return dict.fromkeys(tables, TableSize()) | {row.pop("table"): TableSize(**row) for row in rows}
 
     def close(self) -> None:
         """Wait for inserts and let go of the directory."""
@@ -151,12 +203,19 @@ class Store:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _insert(self, rows: pa.Table) -> None:
+    def _inserted(self, table: str, query: str, cursor_us: int) -> tuple[pa.Table | None, int]:
+        """What was inserted after a cursor, None when that is nothing, and the next cursor."""
+        to_us = self._visible_us
+        if self._latest_us[table] <= cursor_us:
+            return None, to_us
+        return self._engine.query(query, {"after_us": cursor_us, "to_us": to_us}), to_us
+
+    def _insert(self, table: str, rows: pa.Table) -> None:
         # A stamp that failed is not used again: the rows may be there all the same.
         self._issued_us = max(self._clock() // 1000, self._issued_us + 1)
         stamp = pa.repeat(pa.scalar(self._issued_us, pa.timestamp("us")), rows.num_rows)
-        self._engine.insert("steps", rows.append_column("inserted_at", stamp))
-        self._visible_us = self._issued_us
+        self._engine.insert(table, rows.append_column("inserted_at", stamp))
+        self._latest_us[table] = self._visible_us = self._issued_us
 
 
 def _sorted(rows: pa.Table) -> pa.Table:
@@ -175,7 +234,16 @@ def _between(start_ns: int, end_ns: int) -> dict[str, int]:
 
 
 def _minute(at_ns: int) -> int:
-    return min(max(at_ns // NS // MINUTE_S * MINUTE_S, 0), 2**32 - 1)
+    return _seconds(at_ns) // MINUTE_S * MINUTE_S
+
+
+def _seconds(at_ns: int) -> int:
+    return min(max(at_ns // NS, 0), 2**32 - 1)
+
+
+def _with_second(rows: pa.Table) -> pa.Table:
+    """With the column that retention is counted by."""
+    return rows.append_column("second", pc.divide(rows["at_ns"], NS).cast(pa.uint32()))
 
 
 def _by_day(rows: pa.Table, column: str) -> Iterator[pa.Table]:

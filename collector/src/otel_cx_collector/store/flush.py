@@ -1,14 +1,14 @@
 """Carries what the log holds into the store, in order, for as long as it takes. Not who appends, nor what is stored."""
 
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 import pyarrow as pa
 import structlog
 
 from otel_cx_collector.config import StoreLimits
-from otel_cx_collector.events import NS
+from otel_cx_collector.events import NS, Fact, facts_of
 from otel_cx_collector.log import Log
 
 IDLE_S: Final = 0.5
@@ -20,11 +20,20 @@ LAST_RETRY_S: Final = 5.0
 _logger = structlog.get_logger(__name__)
 
 
-class StepSink(Protocol):
-    """Where rows go: the store, or a test's idea of one."""
+class RowSink(Protocol):
+    """Where rows go: the store, or a test's idea of one.
+
+    Each method returns when what it was given is durable, and raises when that is not sure: it may come again.
+    """
 
     def insert_steps(self, rows: pa.Table) -> None:
-        """Return when the rows are durable; raise when that is not sure. Rows may come again."""
+        """Take rows of STEP_SCHEMA."""
+
+    def insert_signals(self, points: pa.Table) -> None:
+        """Take rows of SIGNAL_SCHEMA."""
+
+    def insert_facts(self, facts: list[Fact]) -> None:
+        """Take facts, in the order they came in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +51,26 @@ class FlushState:
     """What the last failure said, kept after it is over."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Block:
-    last: int
-    rows: pa.Table
-    more: bool
+    """What is sent before the log is told: batches of one schema together, whatever came between them."""
+
+    tables: list[list[pa.RecordBatch]] = field(default_factory=list)
+    """Not yet in the store."""
+    rows: int = 0
+    last: int = 0
+    more: bool = False
     """It did not end because the log did."""
+
+    def add(self, position: int, batch: pa.RecordBatch) -> None:
+        """Take one more batch, in the order of the log."""
+        table = next((each for each in self.tables if each[0].schema.equals(batch.schema)), None)
+        if table is None:
+            self.tables.append([batch])
+        else:
+            table.append(batch)
+        self.last = position
+        self.rows += batch.num_rows
 
 
 class Flusher:
@@ -57,11 +80,13 @@ class Flusher:
     left in the log is sent first, by the same path. A failure is retried until the store takes the block.
     """
 
-    def __init__(self, log: Log, store: StepSink, limits: StoreLimits | None = None) -> None:
+    def __init__(self, log: Log, store: RowSink, limits: StoreLimits | None = None) -> None:
         self._log = log
         self._store = store
         self._limits = limits or StoreLimits()
         self._state = FlushState(log.stored)
+        self._block: _Block | None = None
+        """The one that is being sent, kept when that fails: what of it the store has taken is not sent again."""
         self._moved = threading.Condition()
         self._stopping = threading.Event()
         self._hurry = threading.Event()
@@ -122,31 +147,38 @@ class Flusher:
 
     def _send(self) -> bool:
         """Send one block; whether more may be waiting."""
-        block = self._gather()
+        block = self._block = self._block or self._gather()
         if block is None:
             return False
-        self._store.insert_steps(block.rows)
+        while block.tables:
+            self._insert(pa.Table.from_batches(block.tables[0]))
+            block.tables.pop(0)
+        self._block = None
         try:
             self._log.mark_stored(block.last)
         finally:  # unmarked is sent again only after a restart
             self._sent(block)
         return block.more
 
+    def _insert(self, rows: pa.Table) -> None:
+        """Into the table that the schema names; steps were there before schemas did."""
+        table = (rows.schema.metadata or {}).get(b"table")
+        if table == b"signals":
+            self._store.insert_signals(rows)
+        elif table == b"facts":
+            self._store.insert_facts(facts_of(rows))
+        else:
+            self._store.insert_steps(rows)
+
     def _gather(self) -> _Block | None:
-        """The next batches of one schema, up to a block's size."""
-        batches: list[pa.RecordBatch] = []
-        last = rows = 0
-        more = False
+        """The next batches, up to a block's size."""
+        block = _Block()
         for position, batch in self._log.read(self._state.position):
-            more = bool(batches) and not batch.schema.equals(batches[0].schema)
-            if more:
+            block.add(position, batch)
+            block.more = block.rows >= self._limits.block_rows
+            if block.more:
                 break
-            batches.append(batch)
-            last, rows = position, rows + batch.num_rows
-            more = rows >= self._limits.block_rows
-            if more:
-                break
-        return _Block(last, pa.Table.from_batches(batches), more) if batches else None
+        return block if block.tables else None
 
     def _sent(self, block: _Block) -> None:
         if self._state.failing:
@@ -156,7 +188,7 @@ class Flusher:
             self._state = replace(
                 state,
                 position=block.last,
-                rows=state.rows + block.rows.num_rows,
+                rows=state.rows + block.rows,
                 blocks=state.blocks + 1,
                 failing=False,
             )

@@ -7,8 +7,10 @@ from otel_cx_collector.events import NS
 from otel_cx_collector.store import sql
 from otel_cx_collector.store.engine import Engine
 
-_AGED = {"steps": "minute", "heartbeats": "slice"}
+_AGED = {"steps": "minute", "heartbeats": "slice", "signals": "second"}
 """Table -> column whose age its retention is counted by."""
+FACTS_KEEP_NS = 400 * 86_400 * NS
+"""Facts are few, and a renewal or a deploy of last year still explains something."""
 
 
 def migrate(engine: Engine, at_us: int, keep_ns: int | None) -> None:
@@ -28,6 +30,7 @@ def migrate(engine: Engine, at_us: int, keep_ns: int | None) -> None:
         engine.sync()
     for table, column in _AGED.items():
         _keep(engine, table, column, keep_ns)
+    _keep(engine, "facts", "second", None if keep_ns is None else FACTS_KEEP_NS)
 
 
 def _apply(engine: Engine, version: int, statements: tuple[str, ...], at_us: int) -> None:

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from otel_cx import semconv
 from otel_cx_collector.decode.span import Found, Scalar, Span, Wanted, environment_of, text
-from otel_cx_collector.events import MINUTE_S, NS, WEIGHT_ONE, Refusal, StepRow
+from otel_cx_collector.events import MINUTE_S, NS, STORED_NS, WEIGHT_ONE, Refusal, StepRow
 from otel_cx_collector.inventory import Inventory, Journey, Step
 from otel_cx_collector.tag import flags, money, outcome
 from otel_cx_collector.tag.dimensions import Dimensions
@@ -25,8 +25,6 @@ from otel_cx_collector.tag.weight import sampling_weight
 _TOLD: Final = 5
 """Refusals told in words; the rest is in the counts."""
 _MAX_TIME_NS: Final = (1 << 63) - 1
-_MAX_STORED_NS: Final = (1 << 32) * NS - 1
-"""A row's minute is 32 bits of seconds: until the year 2106."""
 _MINUTE_NS: Final = MINUTE_S * NS
 _TRACE_ID_BYTES: Final = 16
 _SPAN_ID_BYTES: Final = 8
@@ -250,7 +248,7 @@ def _malformed(span: Span) -> _Refused | None:
 def _untimely(span: Span, bounds: Bounds) -> _Refused | None:
     if span.end_ns < bounds.earliest_ns:
         return _Refused(Refusal.TOO_LATE, f"ended at {span.end_ns} ns, before {bounds.earliest_ns}; send spans sooner")
-    latest = min(bounds.latest_ns, _MAX_STORED_NS)
+    latest = min(bounds.latest_ns, STORED_NS)
     if span.end_ns > latest:
         return _Refused(Refusal.IN_FUTURE, f"ends at {span.end_ns} ns, after {latest}; set the sender's clock right")
     return None
