@@ -8,7 +8,11 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from fakes_inventory import HOSTILE, INVENTORY, NOW_S, chance
+from fakes_judgement import SPENT, FakeJudgement
+
 from otel_cx_collector.errors import Unavailable
+from otel_cx_collector.incidents.words import Incident
 from otel_cx_collector.inventory import Inventory, Observed, parse
 from otel_cx_collector.measure.figures import (
     AttemptCounts,
@@ -26,108 +30,16 @@ from otel_cx_collector.measure.figures import (
 )
 from otel_cx_collector.views.source import Intake
 
-NOW_S = 1_795_514_400
-"""24 Nov 2026 10:00:00 UTC."""
-
-HOSTILE = (
-    "<script>alert(1)</script>",
-    '"><img src=x onerror=alert(1)>',
-    "{{ 7 * 7 }}${7*7}",
-    "javascript:alert(1)",
-    "</textarea></title><svg onload=alert(1)>",
-    "'; DROP TABLE steps; --",
-    "\u202egnirts esrever\u202c",
-    "zero\u0000width\u200b\ufeff",
-    "%3Cscript%3E&lt;b&gt;&#60;i&#62;",
-    "<!-- --><![CDATA[ ]]>",
-    "𝕳𝖊𝖑𝖑𝖔 👩‍👩‍👧‍👦 " + "ẅ̈̈̈̈" * 3,
-    "a" * 300,
-)
-
-INVENTORY = """
-version: 1
-currency: EUR
-environments: [production]
-dimensions:
-  segment: {enterprise: 1.0, developer: 0.7, trial: 0.4}
-  plan: [free, pro, business]
-  region: [eu, us, apac]
-  market: {attribute: shop.market, values: [de, fr, uk]}
-identify:
-  customer: {attribute: enduser.id, hash: true}
-ignore: [{route: "GET /healthz"}, {user_agent: "kube-probe/"}]
-maintenance: [{journey: support, from: 2026-11-25T02:00:00Z, to: 2026-11-25T03:00:00Z}]
-journeys:
-  signup:
-    title: Sign-up
-    owner: growth
-    criticality: 0.9
-    steps: [form, verify, {name: welcome, terminal: true}]
-    objectives: [{sli: availability, target: 99.5%}]
-  login:
-    title: Portal login
-    owner: identity
-    service: panel
-    criticality: 0.9
-    steps: [{name: password, slow_after: 800ms}, {name: session, slow_after: 500ms}]
-    objectives: [{sli: availability, target: 99.9%}, {sli: latency, step: password, threshold: 800ms, target: 95%}]
-  dns-change:
-    title: DNS change
-    owner: edge
-    criticality: 0.6
-    steps: [edit, {name: publish, slow_after: 5s}]
-    objectives: [{sli: availability, target: 99%}]
-  deployment:
-    title: Site deployment
-    owner: builds
-    criticality: 0.8
-    timeout: 1h
-    steps: [push, build, {name: live, slow_after: 30s, terminal: true}]
-    objectives: [{sli: availability, target: 99%}, {sli: completion, target: 90%}]
-  checkout:
-    title: Checkout
-    owner: payments-sre
-    stakeholders: [head-of-commerce, support-lead]
-    service: billing
-    criticality: 1.0
-    kpi: {name: conversion, sli: completion}
-    attempt: {attribute: cart.id}
-    steps:
-      - {name: cart, stage: 0.4}
-      - {name: payment, stage: 1.0, slow_after: 1.5s}
-      - {name: confirm, stage: 1.0, terminal: true}
-    objectives:
-      - {sli: availability, target: 99.9%}
-      - {sli: latency, step: payment, threshold: 1.5s, target: 95%}
-      - {sli: completion, target: 60%}
-    match:
-      - {step: payment, service: billing, route: "POST /pay"}
-    actions:
-      - {when: changed.deploy, do: Roll back the billing service, link: "https://runbooks.example/checkout#rollback"}
-      - {when: changed.flag, do: Switch the new checkout off}
-      - {do: Route payments to the second gateway}
-  support:
-    title: Support ticket
-    owner: support
-    criticality: 0.4
-    steps: [open, send]
-"""
-
+__all__ = ["HOSTILE", "NOW_S", "QUIET", "FakeSource"]
 
 QUIET = "CXI:1.0/J:x/C:1/G:1/V:1/M:1/A:0/N:100/X:0/B:0/H50:5"
 
 
-def chance(*of: object) -> float:
-    """A number in [0, 1) that depends on its arguments alone."""
-    digest = hashlib.blake2b(repr(of).encode(), digest_size=8).digest()
-    return int.from_bytes(digest) / 2**64
-
-
 @dataclass
-class FakeSource:
+class FakeSource(FakeJudgement):
     """Implements ``views.source.Source``. ``turn`` makes a round; ``outage`` scales checkout's trouble, 0 heals."""
 
-    inventory: Inventory = field(default_factory=lambda: parse(INVENTORY))
+    inventory: Inventory = field(default_factory=lambda: parse(INVENTORY, pending=()))
     at_s: int = NOW_S
     outage: float = 1.0
     hostile: bool = True
@@ -135,6 +47,8 @@ class FakeSource:
     """Unavailable with these words, when not empty."""
     unmeasured: str = "deployment"
     idle: str = "support"
+    acted: dict[str, Incident] = field(default_factory=dict)
+    refuse: bool = False
     rounds: int = 1
     threads: set[str] = field(default_factory=set)
     """Names of the threads that waited for a round."""
@@ -301,7 +215,7 @@ class FakeSource:
         )
 
     def _sli(self, journey: str, number: int, sli: str, step: str | None, target: float) -> Sli:
-        spent = {"checkout": (1.34, 0.62, 0.4), "login": (0.81, 0.3), "dns-change": (0.12,)}.get(journey, (0.22, 0.4))
+        spent = SPENT.get(journey, (0.22, 0.4))
         total = 1_728_000.0
         good = total * (1 - spent[number] * (1 - target))
         return Sli(sli, step, good, total, target, spent[number], 30 * 86_400, (self.at_s - 20 * 86_400) * 10**9)

@@ -136,16 +136,6 @@ class Live(Model):
         )
 
 
-class Budget(Model):
-    """What is left of an objective's error budget; below 0 it is overdrawn."""
-
-    sli: str
-    step: str | None
-    target: float
-    window_s: int
-    left: float
-
-
 class Sli(Model):
     """One objective over its window."""
 

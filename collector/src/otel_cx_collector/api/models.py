@@ -6,7 +6,6 @@ from pydantic import Field
 
 from otel_cx_collector.api.figures import (
     Attempts,
-    Budget,
     Coverage,
     Episode,
     Live,
@@ -17,6 +16,7 @@ from otel_cx_collector.api.figures import (
     StepOut,
     at_ns,
 )
+from otel_cx_collector.api.judged import Budget
 from otel_cx_collector.measure import figures as values
 from otel_cx_collector.measure.report import timestamp
 from otel_cx_collector.views.journey import Answer
@@ -43,6 +43,8 @@ class Head(Model):
     state: str
     reason: str
     sentence: str
+    incident: str | None
+    """Id of the open one."""
     live: Live
     reach: Reach
     customers: Reach
@@ -63,13 +65,14 @@ class Head(Model):
             "state": found.state.value,
             "reason": found.reason,
             "sentence": of_journey(found, found.live.at_s),
+            "incident": None if found.incident is None else found.incident.id,
             "live": Live.of(found),
             "reach": Reach.model_validate(found.reach),
             "customers": Reach.model_validate(found.figures.customers),
             "success": found.success,
             "p95_ms": p95_ms,
             "p95_step": step,
-            "budget": None if found.budget is None else Budget.model_validate(found.budget),
+            "budget": None if found.budget is None else Budget.of(found.budget),
             "coverage": Coverage.of(found.coverage),
         }
 
@@ -104,6 +107,8 @@ class Journeys(WindowOut):
 
     as_of: str
     sentence: str
+    incidents: list[str]
+    """Ids of the open ones, the most severe first."""
     journeys: list[Ranked]
 
     @classmethod
@@ -113,6 +118,7 @@ class Journeys(WindowOut):
             **span(found.window),
             as_of=timestamp(found.window.to_s),
             sentence=of_overview(found, found.window.to_s),
+            incidents=[incident.id for incident in found.incidents],
             journeys=[Ranked.of(row) for row in found.rows],
         )
 
@@ -246,3 +252,5 @@ class Problem(Model):
     status: int
     detail: str
     cure: str
+    possible: list[str] | None = None
+    """Of a 409: what can be done to the incident now."""

@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
-from otel_cx_collector.views.source import BadQuestion, NotFound, Source
+from otel_cx_collector.views import budgets, decisions, incident, resources
+from otel_cx_collector.views.budgets import ACCOUNTS, thinnest
+from otel_cx_collector.views.names import known
+from otel_cx_collector.views.source import BadQuestion, Source
 from otel_cx_collector.views.state import HURT, VERDICT_WINDOW_S, State, state_of
 
 if TYPE_CHECKING:
-    from otel_cx_collector.inventory import Dimension, Inventory, Journey
-    from otel_cx_collector.measure.figures import Coverage, Episode, Exemplar, Figures, Live, Reach, Series, Share, Sli
+    from otel_cx_collector.decide.words import Branch, Decision, Record
+    from otel_cx_collector.incidents.words import Account, Incident
+    from otel_cx_collector.inventory import Dimension, Journey
+    from otel_cx_collector.measure.figures import (
+        Budget,
+        BurnAlert,
+        Coverage,
+        Episode,
+        ErrorClass,
+        Exemplar,
+        Figures,
+        Live,
+        Reach,
+        Series,
+        Share,
+    )
+    from otel_cx_collector.views.resources import Resource
     from otel_cx_collector.views.windows import Window
 
 EXEMPLARS: Final = 20
@@ -19,17 +36,6 @@ EXEMPLARS: Final = 20
 
 MATRIX: Final = ("segment", "region")
 """Rows and columns of the matrix until others are picked."""
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """What is left of one objective's error budget: 1 is all of it, below 0 it is overdrawn (measures.md 3.4)."""
-
-    sli: str
-    step: str | None
-    target: float
-    window_s: int
-    left: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,11 @@ class Answer:
     coverage: Coverage
     """Of the window; the state rests on that of the last five minutes."""
     figures: Figures
+    budgets: tuple[Budget, ...]
+    """Of the objectives, in the order of the file."""
+    decision: Decision
+    incident: Incident | None
+    """The open one."""
 
     @property
     def title(self) -> str:
@@ -86,8 +97,7 @@ class Answer:
     @property
     def budget(self) -> Budget | None:
         """The objective with the least budget left; None when no objective has been counted."""
-        spent = [budget_of(sli) for sli in self.figures.slis]
-        return min((budget for budget in spent if budget), key=lambda budget: budget.left, default=None)
+        return thinnest(self.budgets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,33 +114,37 @@ class Detail:
     exemplars: list[Exemplar]
     explained: Episode | None
     """The episode whose score is taken apart: the open one, or the worst of the window."""
+    errors: tuple[ErrorClass, ...]
+    """Of the window, the most harm first."""
+    tree: tuple[Branch, ...]
+    records: tuple[Record, ...]
+    """Changes of verdict, newest first."""
+    incidents: tuple[Incident, ...]
+    """Newest first."""
+    alerts: tuple[BurnAlert, ...]
+    """Of the window, the ones that fire first."""
+    segments: dict[str, list[Budget]]
+    accounts: tuple[tuple[Account, list[Budget]], ...]
+    resources: tuple[Resource, ...]
+    """What its steps depend on."""
 
 
-def budget_of(sli: Sli) -> Budget | None:
-    """Budget left of one objective; None when nothing was counted."""
-    if sli.budget_spent is None:
-        return None
-    return Budget(sli.sli, sli.step, sli.target, sli.window_s, 1 - sli.budget_spent)
+def opened(source: Source) -> dict[str, Incident]:
+    """The open incident of each journey that has one. Raises Unavailable."""
+    return {incident.journey: incident for incident in source.incidents(open_only=True)}
 
 
-def known(inventory: Inventory, name: str) -> Journey:
-    """The journey of this name. Raises NotFound with the nearest names."""
-    found = inventory.journeys.get(name)
-    if found is None:
-        near = get_close_matches(name, inventory.journeys, n=3, cutoff=0.4) or list(inventory.journeys)[:5]
-        raise NotFound(
-            f"there is no journey {name[:64]!r}; "
-            + (f"did you mean {' or '.join(near)}?" if near else "the inventory lists none")
-        )
-    return found
+def answer(source: Source, name: str, window: Window, incidents: dict[str, Incident] | None = None) -> Answer:
+    """Figures, live score and what was decided of one journey; ``incidents``: those of ``opened``, when known.
 
-
-def answer(source: Source, name: str, window: Window) -> Answer:
-    """Figures, live score and coverage of one journey. Raises NotFound, Unavailable."""
+    Raises NotFound, Unavailable.
+    """
     journey = known(source.inventory, name)
+    incident = (opened(source) if incidents is None else incidents).get(name)
+    decision = source.decision(name)
     recent = source.coverage(name, window.to_s - VERDICT_WINDOW_S, window.to_s)
     live = source.live(name)
-    state = state_of(live, recent)
+    state = state_of(live, recent, incident, decision)
     return Answer(
         journey=journey,
         state=state,
@@ -138,6 +152,9 @@ def answer(source: Source, name: str, window: Window) -> Answer:
         live=live,
         coverage=source.coverage(name, window.from_s, window.to_s),
         figures=source.figures(name, window.from_s, window.to_s),
+        budgets=tuple(source.budgets(name)),
+        decision=decision,
+        incident=incident,
     )
 
 
@@ -159,6 +176,13 @@ def exemplars(source: Source, name: str, window: Window, limit: int = EXEMPLARS)
     """Harmful executions to look up in the trace back end. Raises NotFound, Unavailable."""
     known(source.inventory, name)
     return source.exemplars(name, window.from_s, window.to_s, limit)
+
+
+def errors(source: Source, name: str, window: Window) -> tuple[ErrorClass, ...]:
+    """Failures and rejections by class and step, the most harm first. Raises NotFound, Unavailable."""
+    known(source.inventory, name)
+    found = source.errors(name, window.from_s, window.to_s)
+    return tuple(sorted(found, key=lambda one: (-one.harm, -one.count, one.error_class, one.step)))
 
 
 def dimensions(source: Source, picked: str | None) -> tuple[str, str]:
@@ -188,6 +212,14 @@ def detail(
         columns=_in_order(source.inventory.dimensions[by[1]], {column for _, column in matrix}),
         exemplars=exemplars(source, name, window),
         explained=_explained(found, episode_s),
+        errors=errors(source, name, window),
+        tree=tuple(source.tree(name)),
+        records=decisions.records(source, name),
+        incidents=incident.incidents(source, journey=name, limit=incident.OF_JOURNEY),
+        alerts=budgets.alerts(source, name, window),
+        segments=source.segment_budgets(name),
+        accounts=tuple(source.account_budgets(name, ACCOUNTS)),
+        resources=resources.of_journey(source, found.journey),
     )
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from otel_cx_collector.events import MINUTE_S
+from otel_cx_collector.incidents.record import before_start
 from otel_cx_collector.views import words
 from otel_cx_collector.views.state import IN_WORDS, State
 
 if TYPE_CHECKING:
-    from otel_cx_collector.measure.figures import Episode, Factors, Reach, Series
+    from otel_cx_collector.incidents.words import Change, Incident
+    from otel_cx_collector.measure.figures import Budget, Episode, Factors, Reach, Series
     from otel_cx_collector.views.journey import Answer
     from otel_cx_collector.views.overview import Overview
 
@@ -20,12 +23,54 @@ def of_overview(overview: Overview, at_s: int) -> str:
     """The one sentence of the overview."""
     if not overview.rows:
         return "No journeys yet."
+    if overview.incidents:
+        return _incidents(overview, at_s)
     if not overview.hurt:
         return _calm([row.answer for row in overview.rows])
     worst = overview.hurt[0].answer
     if len(overview.hurt) == 1:
         return f"{worst.title} is hurt: {_hurting(worst, at_s)}."
     return f"{words.plural(len(overview.hurt), 'journey')} are hurt, {worst.title} most: {_hurting(worst, at_s)}."
+
+
+def _incidents(overview: Overview, at_s: int) -> str:
+    titles = {row.answer.journey.name: row.answer.title for row in overview.rows}
+    worst, number = overview.incidents[0], len(overview.incidents)
+    title = titles.get(worst.journey, worst.journey)
+    counted = f"{words.plural(number, 'incident')}{', the worst' if number > 1 else ''}"
+    known = {incident.journey for incident in overview.incidents}
+    others = sum(row.answer.journey.name not in known for row in overview.hurt)
+    told = [f"{counted}: {of_incident(worst, title, at_s)}", *_cause(worst)]
+    if others:
+        told.append(f"{words.plural(others, 'other journey')} {'is' if others == 1 else 'are'} hurt")
+    return "; ".join(told) + "."
+
+
+def of_incident(incident: Incident, title: str, at_s: int) -> str:
+    """``P1 Checkout for 12 min, 412 customers``: severity now, journey, how long, how many."""
+    lasted = words.span((at_s if incident.closed_s is None else incident.closed_s) - incident.started_s)
+    said = f"{incident.current if incident.closed_s is None else incident.severity} {title} for {lasted}"
+    affected = incident.facts.reach.affected if incident.facts else 0
+    return said + (f", {words.plural(affected, 'customer')}" if affected else "")
+
+
+def _cause(incident: Incident) -> list[str]:
+    """The change nearest to the start, of those before it; it may be a coincidence, and is told as a time."""
+    before = before_start(incident)
+    return [of_change(max(before, key=lambda change: change.at_s), incident.started_s)] if before else []
+
+
+def of_change(change: Change, started_s: int) -> str:
+    """``deploy billing 1.8.2 went out 3 min before``."""
+    done = {"deploy": "went out", "flag": "was switched"}.get(change.kind, "happened")
+    return f"{change.kind} {change.what} {done} {apart(change.at_s, started_s)}"
+
+
+def apart(at_s: int, started_s: int) -> str:
+    """How far from the start of an incident, which is known to the minute: ``3 min before``."""
+    if at_s >= started_s + MINUTE_S:
+        return f"{words.span(at_s - started_s)} after it began"
+    return f"{words.span(started_s - at_s)} before" if at_s < started_s else "as it began"
 
 
 def _calm(answers: list[Answer]) -> str:
@@ -39,6 +84,7 @@ def _calm(answers: list[Answer]) -> str:
         f"{words.count(states.count(state))} {said}"
         for state, said in (
             (State.RECOVERING, "recovering"),
+            (State.WATCHED, "being watched"),
             (State.UNMEASURED, "unmeasured"),
             (State.IDLE, "without traffic"),
         )
@@ -51,11 +97,13 @@ def of_journey(found: Answer, at_s: int) -> str:
     """The one sentence of a journey's page."""
     if found.hurt:
         return f"{IN_WORDS[found.state]}: {_hurting(found, at_s)}."
-    if found.state is State.RECOVERING and found.episode:
-        since = words.span(at_s - found.episode.start_s)
-        return f"Recovering: {customers(found.reach)} in {since}, no more in the last minute."
+    if found.state is State.RECOVERING:
+        began_s = found.episode.start_s if found.episode else found.incident.started_s if found.incident else at_s
+        return f"Recovering: {customers(found.reach)} in {words.span(at_s - began_s)}, no more in the last minute."
     if found.state is State.HEALTHY:
         return "Healthy: no customer is hurt beyond what is usual."
+    if found.state is State.WATCHED:
+        return f"Being watched, no customer is hurt: {found.decision.sentence}"
     return f"{IN_WORDS[found.state]}: {found.reason}."
 
 
@@ -126,3 +174,14 @@ def of_steps(by_step: dict[str, float]) -> str:
         f"{name} {words.outage_minutes(value)}" for name, value in sorted(by_step.items(), key=lambda item: -item[1])
     ]
     return f"Minutes of full outage by step: {words.listed(said)}." if said else "No step was harmed."
+
+
+def of_budget(budget: Budget) -> str:
+    """What a budget's pace means: whether, and when, it runs out."""
+    if budget.remaining is None:
+        return "nothing counted yet"
+    if budget.remaining <= 0:
+        return "spent"
+    if budget.exhausted_in_s is None:
+        return "nothing burns it now"
+    return f"spent in {words.span(budget.exhausted_in_s)} at this pace"

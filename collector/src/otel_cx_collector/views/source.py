@@ -8,16 +8,32 @@ from typing import TYPE_CHECKING, Protocol
 from otel_cx_collector.errors import CollectorError
 
 if TYPE_CHECKING:
+    from otel_cx_collector.decide.words import Branch, Decision, Record
+    from otel_cx_collector.events import Fact
+    from otel_cx_collector.incidents.words import Account, Change, Command, Incident
     from otel_cx_collector.inventory import Inventory, Observed
-    from otel_cx_collector.measure.figures import Coverage, Exemplar, Figures, Live, Series, Share
+    from otel_cx_collector.measure.figures import (
+        Budget,
+        BurnAlert,
+        Coverage,
+        ErrorClass,
+        Exemplar,
+        Figures,
+        HurtAgain,
+        Live,
+        PaperCut,
+        Series,
+        Share,
+    )
+    from otel_cx_collector.state import Delivery
 
 
 class NotFound(CollectorError):  # noqa: N818 - named as the HTTP status it becomes
-    """Something was asked for by a name that the inventory does not have."""
+    """Something was asked for by a name, or an incident by an id, that there is not."""
 
 
 class BadQuestion(CollectorError):  # noqa: N818 - reads as what it is
-    """A range or a dimension that cannot be answered; the message shows the value and the possible ones."""
+    """What cannot be asked, or done to an incident in its status; the message shows it and what is possible."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,4 +117,72 @@ class Source(Protocol):
 
     def traffic(self) -> list[Observed]:
         """Traffic that was seen and is not mapped to a step."""
+        ...
+
+    def incidents(self, *, open_only: bool = False, limit: int = 100) -> list[Incident]:
+        """The newest first."""
+        ...
+
+    def incident(self, incident_id: str) -> Incident:
+        """Raises NotFound."""
+        ...
+
+    def act(self, incident_id: str, command: Command) -> Incident:
+        """Do what a person asked for; durable when it returns. Raises NotFound, BadQuestion when the status forbids."""
+        ...
+
+    def decision(self, journey: str) -> Decision:
+        """What the tree of rules says at T."""
+        ...
+
+    def tree(self, journey: str) -> list[Branch]:
+        """The rules of the journey in order, with live values and what is missing."""
+        ...
+
+    def records(self, journey: str, limit: int = 50) -> list[Record]:
+        """Changes of rules' verdicts, newest first."""
+        ...
+
+    def alerts(self, journey: str, from_s: int, to_s: int) -> list[BurnAlert]:
+        """Burn-rate alerts that were firing in the window."""
+        ...
+
+    def budgets(self, journey: str) -> list[Budget]:
+        """Error budgets at T, in the order of the objectives."""
+        ...
+
+    def segment_budgets(self, journey: str) -> dict[str, list[Budget]]:
+        """The same by segment."""
+        ...
+
+    def account_budgets(self, journey: str, limit: int) -> list[tuple[Account, list[Budget]]]:
+        """The same of the accounts that are worst off, the worst first."""
+        ...
+
+    def errors(self, journey: str, from_s: int, to_s: int) -> list[ErrorClass]:
+        """Failures and rejections by class and step."""
+        ...
+
+    def paper_cuts(self, days: int) -> list[PaperCut]:
+        """Small incidents that add up, by journey and cause."""
+        ...
+
+    def hurt_again(self, limit: int) -> list[HurtAgain]:
+        """Customers hurt again and again within 30 days."""
+        ...
+
+    def changes(self, from_s: int, to_s: int) -> list[Change]:
+        """Deploys and flags in the window."""
+        ...
+
+    def renewals(self) -> dict[str, Fact]:
+        """Renewal facts by account."""
+        ...
+
+    def saturation(self) -> dict[str, float | None]:
+        """Share of its limit at T by resource; None: nothing was reported."""
+        ...
+
+    def deliveries(self, incident_id: str | None, limit: int = 50) -> list[Delivery]:
+        """Notices and what became of them, newest first; of one incident, or of all."""
         ...

@@ -1,5 +1,6 @@
 """Numbers as people say them. Exact values stand beside them (the page's hover, the API); nothing is decided here."""
 
+from decimal import Decimal, InvalidOperation
 from typing import Final
 
 NBSP: Final = "\u00a0"
@@ -118,6 +119,22 @@ def interval(low: float | None, high: float | None) -> str:
 def plural(number: float, one: str, many: str | None = None) -> str:
     """``1 journey``, ``2 journeys``."""
     return f"{count(number)} {one if number == 1 else many or one + 's'}"
+
+
+def times(value: float | None) -> str:
+    """A pace as a multiple: ``2.4 ×``."""
+    return NONE if value is None else f"{significant(value, 2)}{NBSP}×"
+
+
+def money(amount: str | None, currency: str | None) -> str:
+    """``EUR 48,000``; what is no number is said as it stands."""
+    if not amount:
+        return NONE
+    try:
+        said = f"{Decimal(amount):,.0f}"
+    except (InvalidOperation, ValueError):
+        said = amount
+    return f"{currency}{NBSP}{said}" if currency else said
 
 
 def listed(words: list[str]) -> str:

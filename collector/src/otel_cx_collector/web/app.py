@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio.to_thread
@@ -62,10 +63,12 @@ def create_app(source: Source, settings: WebSettings) -> Starlette:
         routes=[
             Route("/", pages.serve(Kind.OVERVIEW)),
             Route("/journeys/{name}", pages.serve(Kind.JOURNEY)),
+            Route("/incidents", pages.serve(Kind.INCIDENTS)),
+            Route("/incidents/{name}", pages.serve(Kind.INCIDENT)),
             Route("/inventory", pages.serve(Kind.INVENTORY)),
             Route("/events", pages.events),
             Mount("/static", pages.static),
-            Mount(PREFIX, create_api(source)),
+            Mount(PREFIX, create_api(source, pages.acted)),
         ],
         middleware=[
             Middleware(Guard, allowed=settings.allowed),
@@ -84,16 +87,25 @@ class Pages:
         self._settings = settings
         self._renderer = Renderer(settings)
         self._boot = secrets.token_hex(4)
+        self._acts = 0
         self.static = Static()
         self.live: Live
 
     def broadcaster(self) -> Live:
         """A new one; it belongs to the event loop that runs."""
-        return Live(self._source, self.frame, self._boot, self._settings.live_clients, self._settings.heartbeat_s)
+        settings = self._settings
+        return Live(
+            self._source, self.frame, lambda: self._acts, self._boot, settings.live_clients, settings.heartbeat_s
+        )
+
+    def acted(self) -> None:
+        """A person did something: live pages are composed anew before the next round. On the event loop alone."""
+        self._acts += 1
 
     def frame(self, key: PageKey) -> Frame:
         """The page of this key now."""
-        return compose(self._source, self._renderer, key)
+        acts = self._acts  # before the source is asked: what is done meanwhile is told again
+        return replace(compose(self._source, self._renderer, key), acts=acts)
 
     def serve(self, kind: Kind) -> Callable[[Request], Response]:
         """Handler of one kind of page; called in a worker thread."""
@@ -113,7 +125,7 @@ class Pages:
     def _document(self, key: PageKey, frame: Frame) -> Response:
         options = {name: {"option": chart.option, "label": chart.label} for name, chart in frame.charts.items()}
         template = "empty.html" if frame.empty else f"{key.kind}.html"
-        events = key.events_url(mark(self._boot, frame.round)) if key.range is None or frame.empty else ""
+        events = key.events_url(mark(self._boot, frame)) if key.range is None or frame.empty else ""
         return self._html(
             template, kind=key.kind.value, key=key, frame=frame, options=_script_safe(options), events=events
         )
@@ -125,7 +137,8 @@ class Pages:
     def _trouble(self, kind: Kind, error: CollectorError) -> Response:
         match error:
             case NotFound():
-                return self._error(kind, 404, "There is no such journey", str(error))
+                what = "incident" if kind is Kind.INCIDENT else "journey"
+                return self._error(kind, 404, f"There is no such {what}", str(error))
             case BadQuestion():
                 return self._error(kind, 400, "That cannot be asked", str(error))
             case Unavailable():

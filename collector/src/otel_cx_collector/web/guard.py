@@ -1,4 +1,4 @@
-"""The edge of the web server: who may ask (Host, Origin) and the headers every answer carries. Not a login."""
+"""The edge of the web server: who may ask, who may write, and the headers every answer carries. Not a login."""
 
 from typing import Final
 from urllib.parse import urlsplit
@@ -11,6 +11,9 @@ CSP: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
     "font-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
+
+SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods that change nothing (RFC 9110, 9.2.1)."""
 
 HEADERS: Final = {
     "Content-Security-Policy": CSP,
@@ -44,9 +47,9 @@ class Guard:
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
-        await (self._refusal(Headers(scope=scope)) or self.app)(scope, receive, with_headers)
+        await (self._refusal(scope["method"], Headers(scope=scope)) or self.app)(scope, receive, with_headers)
 
-    def _refusal(self, headers: Headers) -> PlainTextResponse | None:
+    def _refusal(self, method: str, headers: Headers) -> PlainTextResponse | None:
         host = headers.get("host", "")
         if host_of(f"//{host}") not in self.allowed:
             cure = "open it as http://localhost, or list the name under web.hosts in the collector's settings"
@@ -54,7 +57,21 @@ class Guard:
         origin = headers.get("origin")
         if origin is not None and host_of(origin) not in self.allowed:
             return PlainTextResponse(f"Pages of {origin[:80]!r} may not ask this collector; use its own pages.\n", 403)
+        if method not in SAFE and not is_own(origin, host, headers.get("sec-fetch-site")):
+            said = f"Pages of {(origin or 'another site')[:80]!r} may not write here; use the collector's own pages"
+            return PlainTextResponse(f"{said}, or a client that sends no Origin.\n", 403)
         return None
+
+
+def is_own(origin: str | None, host: str, site: str | None) -> bool:
+    """Whether a write comes from a page of this very address, or from no page at all (``curl``, the command line).
+
+    ``origin``: scheme, host and port have to be this server's, another port of this machine is another program.
+    ``site``: ``Sec-Fetch-Site``, which a page cannot forge; ``none`` is a person's own doing.
+    """
+    if site not in {None, "same-origin", "none"}:
+        return False
+    return origin is None or origin.lower() in {f"http://{host.lower()}", f"https://{host.lower()}"}
 
 
 def host_of(url: str) -> str | None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from otel_cx_collector.web.keys import PageKey
 
 WAIT_S: Final = 1.0
-"""Longest wait for a round: how soon a newly opened page, or the end, is noticed."""
+"""Longest wait for a round: how soon a newly opened page, what a person did, or the end, is noticed."""
 
 LATE_S: Final = 60.0
 """Without a round for so long, pages say that their figures are old (measures.md 1.4)."""
@@ -53,9 +53,16 @@ class Live:
     """The broadcaster. All of it runs on the event loop, but waiting and composing, in one thread of its own."""
 
     def __init__(
-        self, source: Source, compose: Callable[[PageKey], Frame], boot: str, clients: int, heartbeat_s: float
+        self,
+        source: Source,
+        compose: Callable[[PageKey], Frame],
+        acts: Callable[[], int],
+        boot: str,
+        clients: int,
+        heartbeat_s: float,
     ) -> None:
         self._source = source
+        self._acts = acts
         self._boot = boot
         self._compose = compose
         self._limit = clients
@@ -71,9 +78,12 @@ class Live:
         self.closing = False
 
     async def run(self) -> None:
-        """Until cancelled: wait for a round, compose what is open, tell. Without a client nothing is asked."""
+        """Until cancelled: wait for a round or something a person did, compose what is open, tell.
+
+        Without a client nothing is asked.
+        """
         time = asyncio.get_running_loop().time
-        seen, since = -1, time()
+        seen, done, since = -1, 0, time()
         while not self.closing:
             if not self.open:
                 await self.news.wait()
@@ -85,15 +95,16 @@ class Live:
                 since = time()
             else:
                 await asyncio.sleep(asked + WAIT_S - time())  # a source that is stopping does not wait
+            acts = self._acts()
             for key in list(self.open):
-                await self._update(key, new_round=now != seen, late=time() - since > LATE_S)
-            seen = now
+                await self._update(key, news=(now, acts) != (seen, done), late=time() - since > LATE_S)
+            seen, done = now, acts
             self.tell()
 
-    async def _update(self, key: PageKey, *, new_round: bool, late: bool) -> None:
+    async def _update(self, key: PageKey, *, news: bool, late: bool) -> None:
         if late:
             self._told[key] = OLD
-        elif new_round or not isinstance(self._told.get(key), Frame):
+        elif news or not isinstance(self._told.get(key), Frame):
             told = await self._in_thread(self._frame, key)
             if key in self.open and told != self._told.get(key):
                 self._told[key] = told
@@ -119,7 +130,7 @@ class Live:
 
     def mark(self, frame: Frame) -> str:
         """What a browser remembers of a frame: rounds begin anew with every process, so the process is named too."""
-        return mark(self._boot, frame.round)
+        return mark(self._boot, frame)
 
     def told(self, key: PageKey) -> Told | None:
         """What is newest for this page; None before it was composed."""
@@ -193,9 +204,9 @@ class EventStream:
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def mark(boot: str, number: int) -> str:
-    """One round of one process."""
-    return f"{boot}-{number}"
+def mark(boot: str, frame: Frame) -> str:
+    """One round of one process, and what people did until then."""
+    return f"{boot}-{frame.round}.{frame.acts}"
 
 
 def event(shown: Frame | None, told: Told, live: Live) -> bytes:

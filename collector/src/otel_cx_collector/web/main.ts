@@ -1,4 +1,5 @@
 // Starts everything a page needs. Each module does one thing; without any of them the page can still be read.
+import { enableActs } from "./acts";
 import { showCharts } from "./charts";
 import { enableCopying } from "./copy";
 import { follow } from "./live";
@@ -8,6 +9,7 @@ import { localise } from "./times";
 localise(document.body);
 enableCopying();
 enableThemes();
+enableActs();
 showCharts();
 follow();
 

@@ -8,8 +8,10 @@ import jinja2
 from markupsafe import Markup
 
 from otel_cx_collector.events import NS
+from otel_cx_collector.incidents.machine import MAX_TEXT, MAX_WHO
+from otel_cx_collector.incidents.record import before_start, recommended
 from otel_cx_collector.measure.figures import Reach, Series
-from otel_cx_collector.views import charts, sentences, state, status, words
+from otel_cx_collector.views import budgets, charts, incident, sentences, state, status, words
 from otel_cx_collector.views.windows import IN_WORDS, Range
 from otel_cx_collector.web.keys import PageKey
 from otel_cx_collector.web.settings import WebSettings
@@ -30,6 +32,7 @@ class Renderer:
             auto_reload=False,
         )
         self._environment.filters |= FILTERS
+        self._environment.tests["is_open"] = incident.is_open
         self._environment.globals |= GLOBALS | {"settings": settings}
         self._environment.globals["ui"] = self._environment.get_template("ui.html").module
 
@@ -118,6 +121,7 @@ FILTERS: Final = {
     "duration": duration,
     "heat": heat,
     "safe_link": safe_link,
+    "times": words.times,
     "url_of": PageKey.url,
 }
 
@@ -134,6 +138,19 @@ GLOBALS: Final[dict[str, Any]] = {
     "shares": shares,
     "factor_rows": charts.factor_rows,
     "where": sentences.where,
+    "of_change": sentences.of_change,
+    "apart": sentences.apart,
+    "runs_out": sentences.of_budget,
+    "before_start": before_start,
+    "recommended": recommended,
+    "of_severity": state.OF_SEVERITY,
+    "thinnest": budgets.thinnest,
+    "matching": budgets.matching,
+    "money": words.money,
+    "renews_soon": budgets.renews_soon,
+    "is_open": incident.is_open,
+    "max_who": MAX_WHO,
+    "max_text": MAX_TEXT,
     "refusals": status.REFUSALS,
     "NS": NS,
     "Markup": Markup,
