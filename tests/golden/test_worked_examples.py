@@ -67,11 +67,23 @@ def test_a_login_failing_for_eight_percent_over_25_minutes_is_1_44_minutes_and_2
     assert round(episode["score"], 1) == 22.4
 
 
+def evening() -> list[int]:
+    """Attempts of each minute of a day that grows quiet slowly: 100 a minute on average, 5 at its end."""
+    quieter = [max(5, round(150 * 0.95**m)) for m in range(90)]
+    day = sum(quieter) - 100 * len(quieter)
+    busy = -(-(-day) // 50) if day < 0 else 0
+    found = [150] * busy + quieter
+    found[0] -= sum(found) - 100 * len(found)
+    return found
+
+
 def test_everybody_failing_for_twenty_minutes_at_five_a_minute_is_one_minute_and_16_7(tmp_path: Path) -> None:
-    night = [step for m in range(CLEAN, CLEAN + 20) for step in minute(m, 5, 5, outcome="failed")]
-    episode = only_episode(
-        journey_of(tmp_path, "checkout", "steps: [payment]", [*ordinary(), *night, *ordinary(CLEAN + 20, 1)])
-    )
+    day = evening()
+    assert sum(day) == 100 * len(day)
+    clean = [step for number, count in enumerate(day) for step in minute(number, count, count, "ok")]
+    night = [step for m in range(len(day), len(day) + 20) for step in minute(m, 5, 5, outcome="failed")]
+    after = minute(len(day) + 20, 5, 5, "ok")
+    episode = only_episode(journey_of(tmp_path, "checkout", "steps: [payment]", [*clean, *night, *after]))
     assert (factors(episode).a, factors(episode).n) == (100, 100)
     assert episode["harm_minutes"] == pytest.approx(1.00)
     assert round(episode["score"], 1) == 16.7
@@ -98,7 +110,8 @@ def test_the_same_hundred_customers_are_one_minute_however_often_they_retry(tmp_
         for m in range(tries)
         for i in range(100)
     ]
-    episode = only_episode(journey_of(tmp_path, "checkout", "steps: [payment]", [*ordinary(), *failing]))
+    steps = [*ordinary(count=CLEAN + 21), *failing]
+    episode = only_episode(journey_of(tmp_path, "checkout", "steps: [payment]", steps))
     assert (factors(episode).a, factors(episode).m) == (100, 1)
     assert episode["harm_minutes"] == pytest.approx(1.00)
     assert round(episode["score"], 1) == 16.7

@@ -12,8 +12,10 @@ from otel_cx_collector import inventory
 from otel_cx_collector.events import NS
 from otel_cx_collector.measure import impact
 from otel_cx_collector.measure.columns import build
-from otel_cx_collector.measure.evaluation import Evaluation, evaluate, figures, live
-from otel_cx_collector.measure.figures import Factors
+from otel_cx_collector.measure.evaluation import Evaluation, evaluate, figures, of_track
+from otel_cx_collector.measure.figures import Factors, Live
+from otel_cx_collector.measure.live import pulse, severity, shown
+from otel_cx_collector.measure.track import Track
 
 FILE = inventory.parse(
     """
@@ -40,6 +42,14 @@ def harms(*rows: Row) -> list[float]:
 
 def judged(rows: list[Row], minutes: int) -> Evaluation:
     return evaluate(table(rows), JOURNEY, FILE, (START_S + minutes * 60) * NS)
+
+
+def live(rows: list[Row], minutes: int) -> Live:
+    track = Track(JOURNEY, FILE)
+    track.add(table(rows))
+    track.close(START_S + minutes * 60)
+    now = pulse(track, START_S // 60 + minutes - 1)
+    return shown(of_track(track, (START_S + minutes * 60) * NS), now, severity(track, now, None))
 
 
 def traffic(minutes: range, a_minute: int, harmed: int = 0, **how: object) -> list[Row]:
@@ -78,8 +88,11 @@ def test_a_failure_is_less_harm_once_the_same_step_was_ok_within_the_recovery_sl
 
 def test_a_rejection_carries_harm_only_against_a_baseline() -> None:
     columns = build(table([Row(0, "a", outcome="rejected")]), JOURNEY, FILE)
-    assert columns.harm_with(rejections=True).tolist() == [0.3]
-    assert columns.harm_with(rejections=False).tolist() == [0]
+    window = columns.window(np.arange(1))
+    assert window.harm_with(rejections=True).tolist() == [0.3]
+    assert window.harm_with(rejections=False).tolist() == [0]
+    assert columns.hurtful(rejections=True).tolist() == [True]
+    assert columns.hurtful(rejections=False).tolist() == [False]
 
 
 def test_an_attempt_counts_once_by_its_most_hurtful_execution_and_ties_go_to_the_earliest() -> None:
@@ -90,7 +103,7 @@ def test_an_attempt_counts_once_by_its_most_hurtful_execution_and_ties_go_to_the
         Row(3, "b", segment="trial", outcome="failed"),
     ]
     columns = build(table(rows), JOURNEY, FILE)
-    found = impact.most_hurtful(columns, np.ones(4, dtype=np.bool_), rejections=False)
+    found = impact.most_hurtful(columns.window(np.arange(4)), len(JOURNEY.steps), rejections=False)
     assert found.rows.tolist() == [1, 3]
     assert found.worth.tolist() == [1.0, 0.4]
     assert (found.active, found.active_by_step.tolist()) == (2, [1, 2])
@@ -144,7 +157,8 @@ def test_everyday_failures_are_capped_at_the_tolerance_and_everyday_slowness_is_
     slow = traffic(range(60), 50, 5, duration_s=3)
     for rows, q, beta in ((chronic, 0.01, 0.01), (slow, 0.1, 0.1 * 0.2)):
         columns = build(table(rows), JOURNEY, FILE)
-        found = impact.reference(columns, np.arange(len(columns)))
+        sums = impact.usual(columns.window(np.arange(len(columns))), len(JOURNEY.steps), minutes=60, started=3000)
+        found = impact.reference(JOURNEY, [sums], "recent")
         assert found.q == pytest.approx(q)
         assert found.beta.tolist() == [0, pytest.approx(beta)]
 
@@ -170,8 +184,8 @@ def test_a_minute_with_no_more_than_twice_the_usual_harm_is_not_in_the_episode()
 def test_an_episode_is_over_after_ten_measured_minutes_without_a_true_test() -> None:
     rows = [*traffic(range(60), 50), *traffic(range(60, 61), 50, 50, outcome="failed"), *traffic(range(61, 90), 50)]
     # The minute stays in the test's window for two more; then ten have to pass.
-    assert live(judged(rows, 72)).episode is not None
-    assert live(judged(rows, 73)).episode is None
+    assert live(rows, 72).episode is not None
+    assert live(rows, 73).episode is None
 
 
 def test_three_harmed_of_many_at_a_usual_rate_are_no_episode() -> None:
@@ -188,7 +202,7 @@ def test_a_journey_without_ten_clean_minutes_is_young_and_measured_against_its_l
 
 def test_the_live_score_is_the_hour_and_the_rate_of_harm_right_now() -> None:
     rows = [*traffic(range(60), 100), *traffic(range(60, 61), 100, 40, outcome="failed")]
-    now = live(judged(rows, 61))
+    now = live(rows, 61)
     assert now.harmed
     assert now.h60 == pytest.approx(0.4)
     assert 0.2 < now.rho < 0.4
@@ -196,14 +210,14 @@ def test_the_live_score_is_the_hour_and_the_rate_of_harm_right_now() -> None:
 
 
 def test_a_healthy_journey_scores_nothing_and_has_the_empty_vector() -> None:
-    now = live(judged(traffic(range(60), 100), 60))
+    now = live(traffic(range(60), 100), 60)
     assert (now.score, now.episode) == (0, None)
     assert now.vector == "CXI:1.0/J:checkout/C:1/G:1/V:1/M:1/A:0/N:100/X:0/B:0/H50:5"
 
 
 def test_rho_needs_three_harmed_attempts() -> None:
     rows = [*traffic(range(60), 10), *traffic(range(60, 61), 10, 2, outcome="failed")]
-    assert live(judged(rows, 61)).rho == 0
+    assert live(rows, 61).rho == 0
 
 
 def test_maintenance_is_in_no_figure_and_harms_nobody() -> None:

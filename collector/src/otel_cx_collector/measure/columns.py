@@ -22,8 +22,12 @@ MINUTE_NS: Final = 60 * NS
 CUT_NS: Final = 24 * 3600 * NS
 """A session or customer key is cut after 24 h whatever happens (wire.md)."""
 
+FAILED_HARM: Final = 1.0
 REJECTED_HARM: Final = 0.3
 RECOVERED_HARM: Final = 0.3
+
+NEVER: Final = np.iinfo(np.int64).max
+"""A moment that has not come."""
 
 OK, FAILED, REJECTED, CANCELLED = range(4)
 OUTCOMES: Final = (Outcome.OK, Outcome.FAILED, Outcome.REJECTED, Outcome.CANCELLED)
@@ -47,13 +51,56 @@ class Attempts:
     weight: Ints
     """Of the execution that started it, in units of 2^-20."""
     unit: Ints
-    """The customer it counts for (4.10), numbered from 0."""
+    """The customer it counts for (4.10), the same number for the same one: a hash, or counted from 0 once joined."""
     grade: Ints
-    completed: Bools
+    completed_at: Ints
+    """The first ok of a terminal step, NEVER without one."""
+
+    @property
+    def completed(self) -> Bools:
+        """Whether a terminal step was ok."""
+        return np.asarray(self.completed_at < NEVER)
 
     def __len__(self) -> int:
         """How many there are."""
         return len(self.start)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Some executions, as known at one moment: what the score of some minutes is counted from."""
+
+    rows: Ints
+    """Where they stand in their columns, ascending within an attempt."""
+    time: Ints
+    attempt: Ints
+    step: Ints
+    outcome: Ints
+    value: Floats
+    harm: Floats
+    """Without rejections."""
+    rejected: Bools
+    """Rejected, and in no maintenance."""
+
+    def harm_with(self, *, rejections: bool) -> Floats:
+        """Harm h of every execution, with or without that of rejections."""
+        return np.where(self.rejected, REJECTED_HARM, self.harm) if rejections else self.harm
+
+    @staticmethod
+    def joined(parts: list[tuple["Window", int]]) -> "Window":
+        """Windows over disjoint attempts as one; with each comes how many attempts its columns have."""
+        offsets = np.cumsum([0, *(attempts for _, attempts in parts)])
+        attempts = [part.attempt + offset for (part, _), offset in zip(parts, offsets[:-1], strict=True)]
+        return Window(
+            np.concatenate([part.rows for part, _ in parts]),
+            np.concatenate([part.time for part, _ in parts]),
+            np.concatenate(attempts),
+            np.concatenate([part.step for part, _ in parts]),
+            np.concatenate([part.outcome for part, _ in parts]),
+            np.concatenate([part.value for part, _ in parts]),
+            np.concatenate([part.harm for part, _ in parts]),
+            np.concatenate([part.rejected for part, _ in parts]),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +122,8 @@ class Columns:
     slow: Bools
     harm: Floats
     """h of 4.1 without rejections: those carry harm only where there is a baseline."""
+    recovered_at: Ints
+    """Of a failure, when the same step of the same attempt was ok soon enough after it; else NEVER."""
     value: Floats
     """g*v: the step's stage times the segment's weight."""
     maintenance: Bools
@@ -88,12 +137,26 @@ class Columns:
         """How many executions there are."""
         return len(self.time)
 
-    def harm_with(self, *, rejections: bool) -> Floats:
-        """Harm h of every execution, with or without that of rejections."""
-        if not rejections:
-            return self.harm
-        rejected = (self.outcome == REJECTED) & ~self.maintenance
-        return np.where(rejected, REJECTED_HARM, self.harm)
+    def window(self, rows: Ints, known_ns: int = NEVER) -> Window:
+        """The executions at ``rows``, with the harm known before ``known_ns``: no later recovery softens it."""
+        harm = self.harm[rows]
+        early = (self.recovered_at[rows] < NEVER) & (self.recovered_at[rows] >= known_ns) & (harm > 0)
+        outcome = self.outcome[rows]
+        return Window(
+            rows=rows,
+            time=self.time[rows],
+            attempt=self.attempt[rows],
+            step=self.step[rows],
+            outcome=outcome,
+            value=self.value[rows],
+            harm=np.where(early, FAILED_HARM, harm),
+            rejected=(outcome == REJECTED) & ~self.maintenance[rows],
+        )
+
+    def hurtful(self, *, rejections: bool) -> Bools:
+        """Executions with harm."""
+        harmful = self.harm > 0
+        return harmful | ((self.outcome == REJECTED) & ~self.maintenance) if rejections else harmful
 
 
 def build(table: pa.Table, journey: Journey, inventory: Inventory, until_ns: int | None = None) -> Columns:
@@ -128,7 +191,7 @@ def build(table: pa.Table, journey: Journey, inventory: Inventory, until_ns: int
     segment = dimensions["segment"]
     v = np.array([weights.get(label, 1.0) for label in segment.labels] or [1.0])[segment.codes]
     g = np.array([s.stage for s in journey.steps])[step]
-    harm = _harm(journey, attempt, time, step, duration, outcome, slow)
+    harm, recovered_at = _harm(journey, attempt, time, step, duration, outcome, slow)
     harm[maintenance] = 0.0
     weight = _ints(table["weight"])
     return Columns(
@@ -143,12 +206,54 @@ def build(table: pa.Table, journey: Journey, inventory: Inventory, until_ns: int
         weight=weight,
         slow=slow,
         harm=harm,
+        recovered_at=recovered_at,
         value=g * v,
         maintenance=maintenance,
         maintenance_windows=windows,
         attempts=_attempts(table, attempt, time, weight, grade, done),
         dimensions=dimensions,
     )
+
+
+def joined(parts: list[Columns]) -> Columns:
+    """Columns of disjoint attempts as one; at least one part. Customers are numbered from 0 over all of them."""
+    first = parts[0]
+    attempts = [part.attempts for part in parts]
+    offsets = np.cumsum([0, *(len(each) for each in attempts)])
+    units = np.concatenate([each.unit for each in attempts])
+    return Columns(
+        journey=first.journey,
+        table=pa.concat_tables([part.table for part in parts], promote_options="permissive"),
+        time=np.concatenate([part.time for part in parts]),
+        minute=np.concatenate([part.minute for part in parts]),
+        attempt=np.concatenate([part.attempt + at for part, at in zip(parts, offsets[:-1], strict=True)]),
+        step=np.concatenate([part.step for part in parts]),
+        duration=np.concatenate([part.duration for part in parts]),
+        outcome=np.concatenate([part.outcome for part in parts]),
+        weight=np.concatenate([part.weight for part in parts]),
+        slow=np.concatenate([part.slow for part in parts]),
+        harm=np.concatenate([part.harm for part in parts]),
+        recovered_at=np.concatenate([part.recovered_at for part in parts]),
+        value=np.concatenate([part.value for part in parts]),
+        maintenance=np.concatenate([part.maintenance for part in parts]),
+        maintenance_windows=first.maintenance_windows,
+        attempts=Attempts(
+            start=np.concatenate([each.start for each in attempts]),
+            last=np.concatenate([each.last for each in attempts]),
+            weight=np.concatenate([each.weight for each in attempts]),
+            unit=np.unique(units, return_inverse=True)[1],
+            grade=np.concatenate([each.grade for each in attempts]),
+            completed_at=np.concatenate([each.completed_at for each in attempts]),
+        ),
+        dimensions={name: _labels_joined([part.dimensions[name] for part in parts]) for name in first.dimensions},
+    )
+
+
+def _labels_joined(parts: list[Labelled]) -> Labelled:
+    labels = sorted({label for part in parts for label in part.labels})
+    at = {label: code for code, label in enumerate(labels)}
+    codes = [np.array([at[label] for label in part.labels] or [0], dtype=np.int64)[part.codes] for part in parts]
+    return Labelled(np.concatenate(codes), labels)
 
 
 def _slow_after(journey: Journey) -> Ints:
@@ -200,15 +305,16 @@ def _cut(key: Ints, time: Ints, grade: Ints, step: Ints, done: Bools, timeout_ns
 
 def _harm(
     journey: Journey, attempt: Ints, time: Ints, step: Ints, duration: Ints, outcome: Ints, slow: Bools
-) -> Floats:
-    """Harm h of 4.1, rejections left at 0."""
+) -> tuple[Floats, Ints]:
+    """Harm h of 4.1, rejections left at 0, and when each failure was made good."""
     failed = outcome == FAILED
-    harm = np.where(failed, 1.0, 0.0)
+    harm = np.where(failed, FAILED_HARM, 0.0)
     late_s = (duration - _slow_after(journey)[step]) / NS
     harm = np.where(slow, np.minimum(journey.max_slow, journey.per_second * late_s), harm)
     count = len(time)
+    recovered_at = np.full(count, NEVER)
     if not failed.any():
-        return harm
+        return harm, recovered_at
     # The next ok of the same step of the same attempt, looking forward in time within (attempt, step).
     order = np.lexsort((np.arange(count), step, attempt))
     position = np.where(outcome[order] == OK, np.arange(count), count)
@@ -216,32 +322,44 @@ def _harm(
     found = np.minimum(following, count - 1)
     rows, later = order, order[found]
     same = (following < count) & (attempt[later] == attempt[rows]) & (step[later] == step[rows])
-    recovered = np.zeros(count, dtype=np.bool_)
-    recovered[rows] = same & (time[later] - time[rows] <= journey.recovery_ns)
-    harm[failed & recovered] = RECOVERED_HARM
-    return harm
+    soon = same & (time[later] - time[rows] <= journey.recovery_ns) & failed[rows]
+    recovered_at[rows[soon]] = time[later[soon]]
+    harm[recovered_at < NEVER] = RECOVERED_HARM
+    return harm, recovered_at
 
 
 def _attempts(table: pa.Table, attempt: Ints, time: Ints, weight: Ints, grade: Ints, done: Bools) -> Attempts:
     if not len(attempt):
         none = np.zeros(0, dtype=np.int64)
-        return Attempts(none, none, none, none, none, np.zeros(0, dtype=np.bool_))
+        return Attempts(none, none, none, none, none, none)
     first = np.flatnonzero(np.diff(attempt, prepend=-1))
     last = np.append(first[1:], len(attempt)) - 1
-    customer, session = coded(table["customer"]), coded(table["session"])
-    customers, sessions = len(customer.labels), len(session.labels)
-    unit = customers + sessions + np.arange(len(first))
-    for labelled, offset in ((session, customers), (customer, 0)):
-        nothing = len(labelled.labels)
-        named = np.array([bool(label) for label in labelled.labels], dtype=np.bool_)
-        codes = np.where(named[labelled.codes], labelled.codes, nothing)
-        smallest = np.minimum.reduceat(codes, first)
-        unit = np.where(smallest < nothing, smallest + offset, unit)
     return Attempts(
         start=time[first],
         last=time[last],
         weight=weight[first],
-        unit=np.unique(unit, return_inverse=True)[1],
+        unit=_units(table, first, time[first]),
         grade=grade[first],
-        completed=np.logical_or.reduceat(done, first),
+        completed_at=np.minimum.reduceat(np.where(done, time, NEVER), first),
     )
+
+
+def _units(table: pa.Table, first: Ints, start: Ints) -> Ints:
+    """The customer that each attempt counts for: the smallest of its rows, by customer, else session, else itself."""
+    unit = np.zeros(len(first), dtype=np.int64)
+    nameless = np.ones(len(first), dtype=np.bool_)
+    for name in ("customer", "session"):
+        labelled = coded(table[name])
+        nothing = len(labelled.labels)
+        named = np.array([bool(label) for label in labelled.labels], dtype=np.bool_)
+        smallest = np.minimum.reduceat(np.where(named[labelled.codes], labelled.codes, nothing), first)
+        keys = np.array([hash((name, label)) for label in labelled.labels], dtype=np.int64)
+        known = nameless & (smallest < nothing)
+        unit[known] = keys[smallest[known]]
+        nameless &= ~known
+    rest = np.flatnonzero(nameless)
+    if len(rest):
+        attempts = table["attempt"].take(pa.array(first[rest])).to_pylist()
+        at = start[rest].tolist()
+        unit[rest] = [hash(("attempt", key, when)) for key, when in zip(attempts, at, strict=True)]
+    return unit

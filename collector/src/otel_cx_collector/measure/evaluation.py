@@ -4,34 +4,24 @@
 answer one question each. Live and replay call the same functions.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from otel_cx_collector.events import NS, SLICE_S, WEIGHT_ONE
+from otel_cx_collector.events import MINUTE_S, NS, SLICE_S, WEIGHT_ONE
 from otel_cx_collector.inventory import Inventory, Journey
 from otel_cx_collector.measure import histogram, impact
-from otel_cx_collector.measure.columns import (
-    FAILED,
-    GRADES,
-    OK,
-    OUTCOMES,
-    REJECTED,
-    Bools,
-    Columns,
-    Ints,
-    build,
-)
-from otel_cx_collector.measure.episodes import Span, Walk, clean, find
-from otel_cx_collector.measure.figures import Episode, Exemplar, Factors, Figures, Live, Reach, Series, Share
-from otel_cx_collector.measure.minutes import Minutes, Normal, grid, normal, seconds
+from otel_cx_collector.measure.columns import FAILED, GRADES, MINUTE_NS, OK, OUTCOMES, REJECTED, Bools, Columns, Ints
+from otel_cx_collector.measure.episodes import Span
+from otel_cx_collector.measure.figures import Episode, Exemplar, Figures, Reach, Series, Share
+from otel_cx_collector.measure.minutes import Normal, nanoseconds, seconds
 from otel_cx_collector.measure.slis import attempt_counts, grade, slis, step_figures
 from otel_cx_collector.measure.stats import REACH_HIGH, REACH_LOW, jeffreys
+from otel_cx_collector.measure.track import Measured, Track, always
 
-LIVE_MINUTES: Final = 60
-"""Severity looks back one hour (4.5)."""
 SERIES_LIMIT: Final = 2_000
 """Steps of time in one series: more than a screen has pixels for."""
 
@@ -44,13 +34,20 @@ class Evaluation:
     inventory: Inventory
     as_of_ns: int
     columns: Columns
-    minutes: Minutes
-    walk: Walk
+    spans: tuple[Span, ...]
     affected: Bools
     """Executions that affect their customer (4.10)."""
+    first: int
+    """Minute of the journey's first data, since the epoch."""
+    measured: Bools
+    """Of each minute from the first on."""
+    missing: dict[int, float]
+    """X_m by minute since the epoch."""
     mature: Normal
     """N of a journey that is not young."""
     young: Normal
+    rejections: bool
+    """Whether there is a baseline for rejections now."""
 
     def normal(self, span: Span) -> Normal:
         """N of one episode (4.3)."""
@@ -58,31 +55,40 @@ class Evaluation:
 
 
 def evaluate(
-    table: pa.Table, journey: Journey, inventory: Inventory, as_of_ns: int, measured: Bools | None = None
+    table: pa.Table, journey: Journey, inventory: Inventory, as_of_ns: int, measured: Measured = always
 ) -> Evaluation:
     """Read the rows of ``table`` as of ``as_of_ns``.
 
     Args:
-        table: Rows of ``STEP_SCHEMA``, one an execution, sorted by attempt key, end, span id.
+        table: Rows of ``STEP_SCHEMA``.
         journey: The journey they belong to.
         inventory: The file in force.
         as_of_ns: A slice boundary; later rows are not looked at.
-        measured: Of each closed minute from the journey's first data on; None when all are.
+        measured: Of each minute from the journey's first data on.
     """
-    columns = build(table, journey, inventory, as_of_ns)
-    minutes = grid(columns, as_of_ns, measured)
-    walk = find(columns, minutes)
-    usable = clean(minutes, walk.spans)
+    track = Track(journey, inventory, part_s=None)
+    track.add(table.filter(pc.less(table["end"], as_of_ns)))
+    track.close(as_of_ns // NS, measured)
+    return of_track(track, as_of_ns)
+
+
+def of_track(track: Track, as_of_ns: int, from_ns: int = 0) -> Evaluation:
+    """A track that is walked up to ``as_of_ns``; with ``from_ns`` only the attempts that were active since."""
+    columns, walk, closed = track.columns(as_of_ns, from_ns), track.walk, as_of_ns // MINUTE_NS
+    spans = tuple(replace(span) for span in walk.spans)
     return Evaluation(
-        journey=journey,
-        inventory=inventory,
+        journey=track.journey,
+        inventory=track.inventory,
         as_of_ns=as_of_ns,
         columns=columns,
-        minutes=minutes,
-        walk=walk,
-        affected=_affected(columns, minutes, walk.spans),
-        mature=normal(minutes, usable, young=False),
-        young=normal(minutes, usable, young=True),
+        spans=spans,
+        affected=_affected(columns, spans),
+        first=track.first,
+        measured=track.measured[: max(0, closed - track.first)],
+        missing=dict(walk.missing),
+        mature=walk.normal(closed, young=False),
+        young=walk.normal(closed, young=True),
+        rejections=walk.has_baseline(closed),
     )
 
 
@@ -93,8 +99,8 @@ def figures(found: Evaluation, from_ns: int, to_ns: int | None = None) -> Figure
     inside = (columns.time >= from_ns) & (columns.time < to_ns)
     episodes = tuple(
         episode(found, span)
-        for span in found.walk.spans
-        if seconds(found.minutes, span.start) * NS < to_ns and seconds(found.minutes, span.end + 1) * NS > from_ns
+        for span in found.spans
+        if nanoseconds(span.start) < to_ns and nanoseconds(span.end + 1) > from_ns
     )
     return Figures(
         journey=found.journey.name,
@@ -119,19 +125,25 @@ def reach(columns: Columns, inside: Bools, affected: Bools) -> Reach:
     return Reach(hurt, active, jeffreys(hurt, active, REACH_LOW), jeffreys(hurt, active, REACH_HIGH))
 
 
+def rows_between(columns: Columns, start: int, end: int) -> Ints:
+    """Executions of the minutes ``[start, end)``, since the epoch."""
+    return np.flatnonzero((columns.minute >= start) & (columns.minute < end))
+
+
 def episode(found: Evaluation, span: Span) -> Episode:
     """One episode with all that is known at the moment."""
-    columns, minutes, traffic = found.columns, found.minutes, found.normal(span)
-    rows = minutes.rows_of(list(range(span.start, span.end + 1)))
-    harmed = impact.most_hurtful(columns, rows, rejections=span.reference.rejections)
-    parts = impact.factors(columns, harmed, traffic.steps, traffic.started, span.reference)
+    columns, journey, normal = found.columns, found.journey, found.normal(span)
+    rows = rows_between(columns, span.start, span.end + 1)
+    harmed = impact.most_hurtful(columns.window(rows), len(journey.steps), rejections=span.reference.rejections)
+    missing = sum(x for minute, x in found.missing.items() if span.start <= minute <= span.end)
+    parts = impact.factors(journey, harmed, normal, span.reference, missing)
     inside = np.zeros(len(columns), dtype=np.bool_)
     inside[rows] = True
     equivalent = impact.harm_minutes(parts)
     return Episode(
-        start_s=seconds(minutes, span.start),
-        end_s=seconds(minutes, span.end + 1),
-        confirmed_s=seconds(minutes, span.confirmed + 1),
+        start_s=seconds(span.start),
+        end_s=seconds(span.end + 1),
+        confirmed_s=seconds(span.confirmed + 1),
         over=span.over,
         young=span.young,
         baseline=span.reference.baseline,
@@ -140,46 +152,10 @@ def episode(found: Evaluation, span: Span) -> Episode:
         vector=impact.vector(parts),
         factors=parts,
         reach=reach(columns, inside, found.affected),
-        by_step=impact.minutes_by_step(columns, harmed, traffic.steps),
-        segments=_reach_by(columns, "segment", inside, found.affected),
-        regions=_reach_by(columns, "region", inside, found.affected),
+        by_step=impact.minutes_by_step(journey, harmed, normal),
+        segments=reach_by(columns, "segment", inside, found.affected),
+        regions=reach_by(columns, "region", inside, found.affected),
     )
-
-
-def live(found: Evaluation) -> Live:
-    """The live score as of the last closed minute (4.5)."""
-    minutes, columns = found.minutes, found.columns
-    last = len(minutes) - 1
-    span = found.walk.open
-    at_s = found.as_of_ns // NS
-    quiet = impact.vector(_nothing(found))
-    if last < 0:
-        return Live(at_s, 0.0, 0.0, 0.0, harmed=False, episode=None, vector=quiet)
-    reference = span.reference if span else found.walk.reference(max(0, last - max(impact.RHO_WINDOWS) + 1))
-    traffic = found.normal(span) if span else found.mature
-    lead = impact.rho(columns, minutes.first + last, traffic.steps, reference)
-    harmed = bool(span and span.harmed(minutes, last))
-    hour = 0.0
-    if span and harmed:
-        rows = minutes.rows_of(list(range(max(span.start, last - LIVE_MINUTES + 1), last + 1)))
-        recent = impact.most_hurtful(columns, rows, rejections=reference.rejections)
-        hour = impact.harm_minutes(impact.factors(columns, recent, traffic.steps, traffic.started, reference))
-    current = episode(found, span) if span else None
-    return Live(
-        at_s=at_s,
-        score=impact.score(hour + impact.LEAD_MINUTES * lead),
-        h60=hour,
-        rho=lead,
-        harmed=harmed,
-        episode=current,
-        vector=current.vector if current else quiet,
-    )
-
-
-def _nothing(found: Evaluation) -> Factors:
-    nobody = impact.most_hurtful(found.columns, np.zeros(0, dtype=np.int64), rejections=False)
-    reference = impact.reference(found.columns, None)
-    return impact.factors(found.columns, nobody, found.mature.steps, found.mature.started, reference)
 
 
 def series(found: Evaluation, from_s: int, to_s: int, step_s: int, settled_s: int) -> Series:
@@ -198,7 +174,7 @@ def series(found: Evaluation, from_s: int, to_s: int, step_s: int, settled_s: in
     inside = (columns.time >= from_s * NS) & (bin_of < count)
     bins, attempt = bin_of[inside], columns.attempt[inside]
     outcome, weight = columns.outcome[inside], columns.weight[inside]
-    hurt = columns.harm_with(rejections=found.walk.has_baseline(len(found.minutes)))[inside] > 0
+    hurt = columns.hurtful(rejections=found.rejections)[inside]
     sums = {code: np.zeros(count, dtype=np.int64) for code in (OK, FAILED, REJECTED)}
     for code, total in sums.items():
         np.add.at(total, bins[outcome == code], weight[outcome == code])
@@ -237,11 +213,11 @@ def _quantiles(bins: Ints, duration: Ints, weight: Ints, ok: Bools, count: int) 
 
 def _measured(found: Evaluation, from_s: int, step_s: int) -> bool:
     """Whether every closed minute that the step touches was measured; before the first data nothing was expected."""
-    low = from_s // 60 - found.minutes.first
-    high = (from_s + max(step_s, SLICE_S) - 1) // 60 - found.minutes.first
-    if high < 0:
+    low = from_s // MINUTE_S - found.first
+    high = (from_s + max(step_s, SLICE_S) - 1) // MINUTE_S - found.first
+    if high < 0 or not len(found.measured):
         return False
-    return bool(found.minutes.measured[max(low, 0) : high + 1].all())
+    return bool(found.measured[max(low, 0) : high + 1].all())
 
 
 def matrix(found: Evaluation, from_ns: int, to_ns: int, rows: str, columns: str) -> dict[tuple[str, str], Share]:
@@ -261,7 +237,8 @@ def exemplars(found: Evaluation, from_ns: int, to_ns: int, limit: int) -> list[E
     """The most hurtful executions of distinct attempts, newest first, to look up in the trace back end."""
     columns = found.columns
     inside = (columns.time >= from_ns) & (columns.time < to_ns)
-    harmed = impact.most_hurtful(columns, inside, rejections=True)
+    window = columns.window(np.flatnonzero(inside))
+    harmed = impact.most_hurtful(window, len(columns.journey.steps), rejections=True)
     order = np.lexsort((-columns.time[harmed.rows], -np.round(harmed.worth, 1)))[:limit]
     chosen = harmed.rows[order]
     chosen = chosen[np.argsort(-columns.time[chosen], kind="stable")]
@@ -286,12 +263,12 @@ def exemplars(found: Evaluation, from_ns: int, to_ns: int, limit: int) -> list[E
     ]
 
 
-def _affected(columns: Columns, minutes: Minutes, spans: list[Span]) -> Bools:
+def _affected(columns: Columns, spans: tuple[Span, ...]) -> Bools:
     """Executions that affect their customer: failed (gave up too), slow, or rejected inside an episode (4.10)."""
     affected = (columns.outcome == FAILED) | columns.slow
     for span in spans:
-        low, high = minutes.first + span.start, minutes.first + span.end
-        affected |= (columns.outcome == REJECTED) & (columns.minute >= low) & (columns.minute <= high)
+        within = (columns.minute >= span.start) & (columns.minute <= span.end)
+        affected |= (columns.outcome == REJECTED) & within
     return np.asarray(affected & ~columns.maintenance)
 
 
@@ -323,7 +300,8 @@ def _share(columns: Columns, chosen: Bools, affected: Bools) -> Share | None:
     )
 
 
-def _reach_by(columns: Columns, name: str, inside: Bools, affected: Bools) -> dict[str, Reach]:
+def reach_by(columns: Columns, name: str, inside: Bools, affected: Bools) -> dict[str, Reach]:
+    """Reach by the values of one dimension; values that nobody had are left out."""
     dimension = columns.dimensions[name]
     return {
         label: reach(columns, inside & (dimension.codes == code), affected)

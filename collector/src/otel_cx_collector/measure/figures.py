@@ -148,6 +148,10 @@ class Live:
     """The open episode, if any."""
     vector: str
     """Vector of the open episode, or the empty one of a journey that is not hurt."""
+    severity: str = "P4"
+    """By score, floors included (4.9)."""
+    missing: float = 0.0
+    """X of the last closed minute: attempts that did not come, inferred."""
 
 
 @dataclass(frozen=True, slots=True)

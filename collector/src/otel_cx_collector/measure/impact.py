@@ -2,13 +2,16 @@
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from otel_cx_collector.measure.columns import FAILED, Bools, Columns, Floats, Ints
+from otel_cx_collector.inventory import Journey
+from otel_cx_collector.measure.columns import FAILED, Bools, Floats, Ints, Window
 from otel_cx_collector.measure.figures import Factors
+from otel_cx_collector.measure.minutes import Normal
 from otel_cx_collector.measure.stats import TEST, jeffreys
 
 HALF_MINUTES: Final = 5.0
@@ -31,7 +34,7 @@ class Reference:
     """Everyday harm before an episode, frozen at its start (4.4)."""
 
     baseline: str
-    """``recent`` or ``none``."""
+    """``seasonal``, ``recent`` or ``none``."""
     q: float
     """Share of attempts with harm."""
     beta: Floats
@@ -45,121 +48,171 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Harmed:
-    """The most hurtful execution of each harmed attempt of a selection (4.2), and who executed what."""
+    """The most hurtful execution of each harmed attempt of a window (4.2), and who executed what."""
 
     rows: Ints
-    """Index of that execution in the columns, one an attempt."""
+    """Where that execution stands in the columns, one an attempt."""
+    step: Ints
     worth: Floats
     """g*h*v of each."""
     harm: Floats
     """h of each."""
+    failed: Bools
     active: int
-    """Distinct attempts in the selection."""
+    """Distinct attempts in the window."""
     active_by_step: Ints
     """U_k: distinct attempts with an execution of step k."""
 
 
-def tolerance(columns: Columns) -> float:
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """What harm some clean minutes brought: sums that a reference is made of. One entry a step in the tuples."""
+
+    minutes: int
+    started: int
+    active: int
+    failed: int
+    """Attempts whose most hurtful execution failed."""
+    other: int
+    """Attempts harmed in another way."""
+    executed: tuple[int, ...]
+    worth_failed: tuple[float, ...]
+    worth_other: tuple[float, ...]
+
+
+def tolerance(journey: Journey) -> float:
     """1 - availability target of the journey: the share of failures that is everyday at most."""
-    targets = [o.target for o in columns.journey.objectives if o.sli == "availability" and o.step is None]
-    targets = targets or [o.target for o in columns.journey.objectives if o.sli == "availability"]
+    targets = [o.target for o in journey.objectives if o.sli == "availability" and o.step is None]
+    targets = targets or [o.target for o in journey.objectives if o.sli == "availability"]
     return 1 - min(targets) if targets else DEFAULT_TOLERANCE
 
 
-def most_hurtful(columns: Columns, selection: Bools | Ints, *, rejections: bool) -> Harmed:
+def most_hurtful(window: Window, steps: int, *, rejections: bool) -> Harmed:
     """Each attempt counts once, by its execution with the largest g*h*v; ties: earliest end, then span id.
 
     Args:
-        columns: The journey's executions.
-        selection: Which rows count, as a mask or as indices in ascending order.
+        window: Executions to choose from.
+        steps: How many steps the journey has.
         rejections: Whether rejected executions carry harm.
     """
-    rows: Ints = np.flatnonzero(selection) if selection.dtype == np.bool_ else selection.astype(np.int64)
-    attempt = columns.attempt[rows]
-    steps = len(columns.journey.steps)
-    executed = np.zeros((len(columns.attempts), steps), dtype=np.bool_)
-    executed[attempt, columns.step[rows]] = True
-    harm = columns.harm_with(rejections=rejections)[rows]
-    worth = harm * columns.value[rows]
+    pairs = np.unique(window.attempt * steps + window.step)
+    harm = window.harm_with(rejections=rejections)
+    worth = harm * window.value
     hurt = np.flatnonzero(harm > 0)
-    order = hurt[np.lexsort((rows[hurt], -worth[hurt], attempt[hurt]))]
-    chosen = order[np.flatnonzero(np.diff(attempt[order], prepend=-1))]
+    order = hurt[np.lexsort((window.rows[hurt], -worth[hurt], window.attempt[hurt]))]
+    chosen = order[np.flatnonzero(np.diff(window.attempt[order], prepend=-1))]
     return Harmed(
-        rows=rows[chosen],
+        rows=window.rows[chosen],
+        step=window.step[chosen],
         worth=worth[chosen],
         harm=harm[chosen],
-        active=int(np.count_nonzero(executed.any(axis=1))),
-        active_by_step=np.count_nonzero(executed, axis=0),
+        failed=window.outcome[chosen] == FAILED,
+        active=int(np.count_nonzero(np.diff(pairs // steps, prepend=-1))),
+        active_by_step=np.bincount(pairs % steps, minlength=steps),
     )
 
 
-def reference(columns: Columns, selection: Ints | None) -> Reference:
-    """Everyday harm of the reference rows, or the stand-in of 4.4 when there is no baseline (``selection`` is None).
+def usual(window: Window, steps: int, *, minutes: int, started: int) -> Usual:
+    """Sums of the executions of clean minutes."""
+    found = most_hurtful(window, steps, rejections=True)
+    failed = found.failed
+    return Usual(
+        minutes=minutes,
+        started=started,
+        active=found.active,
+        failed=int(failed.sum()),
+        other=int((~failed).sum()),
+        executed=tuple(found.active_by_step.tolist()),
+        worth_failed=tuple(np.bincount(found.step[failed], found.worth[failed], minlength=steps).tolist()),
+        worth_other=tuple(np.bincount(found.step[~failed], found.worth[~failed], minlength=steps).tolist()),
+    )
+
+
+def reference(journey: Journey, weeks: Sequence[Usual], baseline: str) -> Reference:
+    """Everyday harm (4.4): the median over ``weeks``, or of the only one; the stand-in when there is none.
 
     The part that failures contribute is capped at the tolerance, so that chronic failure does not become normal.
     """
-    allowed = tolerance(columns)
-    steps = len(columns.journey.steps)
-    if selection is None:
-        return Reference("none", max(allowed, Q_FLOOR), np.zeros(steps))
-    found = most_hurtful(columns, selection, rejections=True)
-    failed = columns.outcome[found.rows] == FAILED
-    count = max(found.active, 1)
-    q = min(failed.sum() / count, allowed) + (~failed).sum() / count
-    step = columns.step[found.rows]
-    executed = np.maximum(found.active_by_step, 1)
-    stages = np.array([s.stage for s in columns.journey.steps])
-    failures = np.bincount(step[failed], found.worth[failed], minlength=steps) / executed
-    others = np.bincount(step[~failed], found.worth[~failed], minlength=steps) / executed
-    return Reference("recent", max(float(q), Q_FLOOR), np.minimum(failures, allowed * stages) + others)
+    allowed = tolerance(journey)
+    if not weeks:
+        return Reference("none", max(allowed, Q_FLOOR), np.zeros(len(journey.steps)))
+    stages = np.array([s.stage for s in journey.steps])
+    shares, betas = [], []
+    for week in weeks:
+        count = max(week.active, 1)
+        executed = np.maximum(np.array(week.executed), 1)
+        shares.append(min(week.failed / count, allowed) + week.other / count)
+        failures, others = np.array(week.worth_failed) / executed, np.array(week.worth_other) / executed
+        betas.append(np.minimum(failures, allowed * stages) + others)
+    return Reference(baseline, max(float(np.median(shares)), Q_FLOOR), np.median(betas, axis=0))
 
 
-def factors(
-    columns: Columns, harmed: Harmed, normal: Floats, normal_started: float, everyday: Reference, missing: float = 0.0
-) -> Factors:
+def factors(journey: Journey, harmed: Harmed, normal: Normal, everyday: Reference, missing: float = 0.0) -> Factors:
     """Factors of the vector (4.7).
 
     Args:
-        columns: The journey's executions.
+        journey: Whose weights and stages count.
         harmed: Harmed attempts of the episode.
-        normal: N_k, attempts a minute at each step in normal traffic.
-        normal_started: N_0, attempts started a minute.
+        normal: N_k and N_0.
         everyday: The episode's reference.
-        missing: Sum over minutes of X_m/N_0.
+        missing: Sum over minutes of X_m, in attempts.
     """
-    c = columns.journey.criticality
-    step = columns.step[harmed.rows]
-    a = len(harmed.rows)
+    c, a = journey.criticality, len(harmed.rows)
     sum_h = float(harmed.harm.sum())
-    stage = np.array([s.stage for s in columns.journey.steps])[step]
+    stage = np.array([s.stage for s in journey.steps])[harmed.step]
     sum_gh = float((stage * harmed.harm).sum())
     sum_ghv = float(harmed.worth.sum())
-    minutes = float((harmed.worth / normal[step]).sum())
+    minutes = float((harmed.worth / normal.steps[harmed.step]).sum())
     return Factors(
-        journey=columns.journey.name,
+        journey=journey.name,
         c=c,
         g=sum_gh / sum_h if a else 1.0,
         v=sum_ghv / sum_gh if a else 1.0,
         m=sum_h / a if a else 1.0,
         a=a,
-        n=sum_ghv / minutes if a else normal_started,
-        x=c * missing,
+        n=sum_ghv / minutes if a else normal.started,
+        x=c * missing / normal.started,
         b=c * everyday_minutes(harmed, normal, everyday),
     )
 
 
-def everyday_minutes(harmed: Harmed, normal: Floats, everyday: Reference) -> float:
+def nothing(journey: Journey, normal: Normal) -> Factors:
+    """Factors of a journey that nobody is harmed in."""
+    return Factors(journey.name, c=journey.criticality, g=1.0, v=1.0, m=1.0, a=0, n=normal.started, x=0.0, b=0.0)
+
+
+def together(parts: Sequence[Factors]) -> Factors:
+    """Factors of several episodes as one: their harm adds up (4.6)."""
+    harmed = [part for part in parts if part.a]
+    a = sum(part.a for part in harmed)
+    sum_h = sum(part.m * part.a for part in harmed)
+    sum_gh = sum(part.g * part.m * part.a for part in harmed)
+    sum_ghv = sum(part.v * part.g * part.m * part.a for part in harmed)
+    minutes = sum(part.v * part.g * part.m * part.a / part.n for part in harmed)
+    first = parts[0]
+    return Factors(
+        journey=first.journey,
+        c=first.c,
+        g=sum_gh / sum_h if a else 1.0,
+        v=sum_ghv / sum_gh if a else 1.0,
+        m=sum_h / a if a else 1.0,
+        a=a,
+        n=sum_ghv / minutes if a else first.n,
+        x=sum(part.x for part in parts),
+        b=sum(part.b for part in parts),
+    )
+
+
+def everyday_minutes(harmed: Harmed, normal: Normal, everyday: Reference) -> float:
     """Sum over k of beta_k * U_k / N_k: what an ordinary day would have brought."""
     used = harmed.active_by_step > 0
-    return float((everyday.beta[used] * harmed.active_by_step[used] / normal[used]).sum())
+    return float((everyday.beta[used] * harmed.active_by_step[used] / normal.steps[used]).sum())
 
 
-def minutes_by_step(columns: Columns, harmed: Harmed, normal: Floats) -> dict[str, float]:
+def minutes_by_step(journey: Journey, harmed: Harmed, normal: Normal) -> dict[str, float]:
     """Equivalent minutes that each step's harmed attempts add, times criticality; steps with none are left out."""
-    step = columns.step[harmed.rows]
-    sums = np.bincount(step, harmed.worth / normal[step], minlength=len(columns.journey.steps))
-    c = columns.journey.criticality
-    return {s.name: c * float(x) for s, x in zip(columns.journey.steps, sums, strict=True) if x > 0}
+    sums = np.bincount(harmed.step, harmed.worth / normal.steps[harmed.step], minlength=len(journey.steps))
+    return {s.name: journey.criticality * float(x) for s, x in zip(journey.steps, sums, strict=True) if x > 0}
 
 
 def harm_minutes(f: Factors) -> float:
@@ -173,21 +226,15 @@ def score(equivalent_minutes: float, h50: float = HALF_MINUTES) -> float:
     return 100 * equivalent_minutes / (equivalent_minutes + h50)
 
 
-def rho(columns: Columns, last_minute: int, normal: Floats, everyday: Reference) -> float:
-    """The rate of harm right now: the largest over windows of 1, 2, 5 closed minutes (4.5), never below 0."""
-    return max(0.0, *(_rho(columns, last_minute, width, normal, everyday) for width in RHO_WINDOWS))
-
-
-def _rho(columns: Columns, last_minute: int, width: int, normal: Floats, everyday: Reference) -> float:
-    within = (columns.minute > last_minute - width) & (columns.minute <= last_minute)
-    harmed = most_hurtful(columns, within, rejections=everyday.rejections)
+def rate(journey: Journey, harmed: Harmed, width: int, normal: Normal, everyday: Reference) -> float:
+    """Harm a minute over ``width`` closed minutes, as far as it is certain: one term of rho (4.5)."""
     a, n = len(harmed.rows), harmed.active
     if a < RHO_MIN_HARMED:
         return 0.0
     certain = jeffreys(a, n, TEST) * n / a
-    minutes = float((harmed.worth / normal[columns.step[harmed.rows]]).sum())
-    usual = everyday_minutes(harmed, normal, everyday)
-    return columns.journey.criticality * (certain * minutes - usual) / width
+    minutes = float((harmed.worth / normal.steps[harmed.step]).sum())
+    usual_minutes = everyday_minutes(harmed, normal, everyday)
+    return journey.criticality * (certain * minutes - usual_minutes) / width
 
 
 def vector(f: Factors) -> str:

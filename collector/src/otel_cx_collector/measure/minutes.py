@@ -1,92 +1,53 @@
-"""Distinct attempts by minute: the grid that episodes and normal traffic are read from. Nothing is judged here."""
+"""Distinct attempts by minute: the grid that episodes and normal traffic are read from. Nothing is judged here.
 
+A grid adds up over disjoint sets of attempts, so one that is kept grows by what is new.
+"""
+
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from otel_cx_collector.events import NS
-from otel_cx_collector.measure.columns import MINUTE_NS, Bools, Columns, Floats, Ints
+from otel_cx_collector.events import MINUTE_S, NS
+from otel_cx_collector.inventory import Inventory
+from otel_cx_collector.measure.columns import MINUTE_NS, NEVER, Bools, Columns, Floats, Ints, Window
+from otel_cx_collector.measure.tally import Tally
 
-TEST_MINUTES = 3
+TEST_MINUTES: Final = 3
 """Width of the window that the episode test looks at (4.8)."""
 
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """Harmed attempts under one rule about rejections: of each minute, and of the test's window that ends with it."""
-
-    minute: Ints
-    window: Ints
+ACTIVE, ACTIVE_WINDOW, STARTED = 0, 1, 2
+_HARMED: Final = 3
+STEPS: Final = 7
+"""Columns of a grid: attempts active in the minute and in the test's window, started, harmed, then active by step."""
 
 
-@dataclass(frozen=True, slots=True)
-class Minutes:
-    """Closed minutes of one journey, from its first data on. Index 0 is ``first``."""
-
-    first: int
-    """Minutes since the epoch."""
-    measured: Bools
-    maintenance: Bools
-    active: Counts
-    harmed: dict[bool, Counts]
-    """By whether rejections carry harm."""
-    by_step: Ints
-    """Shape (minutes, steps): distinct attempts with an execution of the step."""
-    started: Ints
-    """Attempts whose earliest end lies in the minute."""
-    rows: Ints
-    """Row numbers ordered by minute; those of minute i are ``rows[offsets[i]:offsets[i+1]]``."""
-    offsets: Ints
-
-    def __len__(self) -> int:
-        """How many closed minutes there are."""
-        return len(self.measured)
-
-    def rows_of(self, chosen: Ints | list[int]) -> Ints:
-        """Rows of the chosen minutes (indices), in the order of the columns."""
-        parts = [self.rows[self.offsets[i] : self.offsets[i + 1]] for i in chosen]
-        return np.sort(np.concatenate(parts)) if parts else np.zeros(0, dtype=np.int64)
+def harmed_column(*, rejections: bool, window: bool = False) -> int:
+    """The column of harmed attempts, with or without those that were only rejected."""
+    return _HARMED + 2 * rejections + window
 
 
-def grid(columns: Columns, as_of_ns: int, measured: Bools | None = None) -> Minutes:
-    """The closed minutes before ``as_of_ns``.
-
-    Args:
-        columns: The journey's executions.
-        as_of_ns: Minutes that end after it are not closed.
-        measured: Of each closed minute from the first data on; None when every slice is measured, as in replay.
-    """
-    closed = as_of_ns // MINUTE_NS
-    first = int(columns.minute.min()) if len(columns) else closed
-    count = max(0, closed - first)
-    inside = np.flatnonzero(columns.minute < closed)
-    inside = inside[np.argsort(columns.minute[inside], kind="stable")]
-    minute = columns.minute[inside] - first
-    attempt, steps = columns.attempt[inside], len(columns.journey.steps)
-    cells = np.unique((attempt * max(count, 1) + minute) * steps + columns.step[inside])
-    by_step = np.zeros((count, steps), dtype=np.int64)
-    np.add.at(by_step, ((cells // steps) % max(count, 1), cells % steps), 1)
-    starts = columns.attempts.start // MINUTE_NS - first
-    harmed = {}
+def grid(columns: Columns) -> Tally:
+    """Counts of all the executions; the test's windows make it two minutes longer than they reach."""
+    steps = len(columns.journey.steps)
+    if not len(columns):
+        return Tally.empty(STEPS + steps)
+    first = int(columns.minute.min())
+    count = int(columns.minute.max()) - first + TEST_MINUTES
+    minute, attempt = columns.minute - first, columns.attempt
+    counts = np.zeros((count, STEPS + steps), dtype=np.int64)
+    counts[:, ACTIVE] = distinct(attempt, minute, 1, count)
+    counts[:, ACTIVE_WINDOW] = distinct(attempt, minute, TEST_MINUTES, count)
+    counts[:, STARTED] = np.bincount(columns.attempts.start // MINUTE_NS - first, minlength=count)
     for rejections in (False, True):
-        hurt = columns.harm_with(rejections=rejections)[inside] > 0
-        harmed[rejections] = _counts(attempt[hurt], minute[hurt], count)
-    return Minutes(
-        first=first,
-        measured=np.ones(count, dtype=np.bool_) if measured is None else measured[:count],
-        maintenance=np.bincount(minute, columns.maintenance[inside], minlength=count)[:count] > 0,
-        active=_counts(attempt, minute, count),
-        harmed=harmed,
-        by_step=by_step,
-        started=np.bincount(starts[starts < count], minlength=count).astype(np.int64),
-        rows=inside,
-        offsets=np.searchsorted(minute, np.arange(count + 1)),
-    )
-
-
-def _counts(attempt: Ints, minute: Ints, count: int) -> Counts:
-    return Counts(distinct(attempt, minute, 1, count), distinct(attempt, minute, TEST_MINUTES, count))
+        hurt = columns.hurtful(rejections=rejections)
+        who, when = attempt[hurt], minute[hurt]
+        counts[:, harmed_column(rejections=rejections)] = distinct(who, when, 1, count)
+        counts[:, harmed_column(rejections=rejections, window=True)] = distinct(who, when, TEST_MINUTES, count)
+    cells = np.unique((attempt * count + minute) * steps + columns.step)
+    np.add.at(counts, ((cells // steps) % count, STEPS + cells % steps), 1)
+    return Tally(first, counts)
 
 
 def distinct(attempt: Ints, minute: Ints, width: int, count: int) -> Ints:
@@ -102,10 +63,40 @@ def distinct(attempt: Ints, minute: Ints, width: int, count: int) -> Ints:
     end = begin + width
     same = who[1:] == who[:-1]
     end[:-1][same] = np.minimum(end[:-1][same], begin[1:][same])
-    change: NDArray[np.int64] = np.zeros(count + width + 1, dtype=np.int64)
-    np.add.at(change, begin, 1)
-    np.add.at(change, end, -1)
-    return np.cumsum(change)[:count]
+    size = count + width + 1
+    change = np.bincount(begin, minlength=size) - np.bincount(end, minlength=size)
+    return np.cumsum(change)[:count].astype(np.int64)
+
+
+class ByMinute:
+    """Executions found by the minute they ended in."""
+
+    def __init__(self, columns: Columns) -> None:
+        self.columns = columns
+        self.first = int(columns.minute.min()) if len(columns) else 0
+        self.last = int(columns.minute.max()) if len(columns) else -1
+        self._order = np.argsort(columns.minute, kind="stable")
+        minutes = np.arange(self.first, self.last + 2)
+        self._offsets: list[int] = np.searchsorted(columns.minute[self._order], minutes).tolist()
+
+    def window(self, minutes: Iterable[int], known_ns: int = NEVER) -> Window:
+        """Executions of the chosen minutes (since the epoch), as known before ``known_ns``."""
+        offsets, first = self._offsets, self.first
+        parts = [
+            self._order[offsets[at - first] : offsets[at - first + 1]] for at in minutes if first <= at <= self.last
+        ]
+        rows = np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
+        return self.columns.window(rows, known_ns)
+
+
+def in_maintenance(inventory: Inventory, journey: str, first: int, count: int) -> Bools:
+    """Of ``count`` minutes from ``first`` on, those that a maintenance window touches."""
+    found = np.zeros(count, dtype=np.bool_)
+    for window in inventory.maintenance:
+        if window.journey == journey:
+            low, high = window.from_ns // MINUTE_NS, -(-window.to_ns // MINUTE_NS)
+            found[max(0, low - first) : max(0, high - first)] = True
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,20 +107,11 @@ class Normal:
     started: float
 
 
-def normal(minutes: Minutes, clean: Bools, *, young: bool) -> Normal:
-    """Normal traffic: the mean over clean minutes, or for a young journey the largest minute so far.
-
-    A step that was never executed in a clean minute takes its largest minute, so that its first harm has a measure.
-    """
-    largest = minutes.by_step.max(axis=0, initial=1).astype(np.float64)
-    most_started = float(minutes.started.max(initial=1))
-    if young or not clean.any():
-        return Normal(np.maximum(largest, 1.0), max(most_started, 1.0))
-    means = minutes.by_step[clean].mean(axis=0)
-    started = float(minutes.started[clean].mean())
-    return Normal(np.where(means > 0, means, largest), started if started > 0 else most_started)
+def seconds(minute: int) -> int:
+    """Start of a minute, seconds since the epoch."""
+    return minute * MINUTE_S
 
 
-def seconds(minutes: Minutes, index: int) -> int:
-    """Start of minute ``index`` of the grid, seconds since the epoch."""
-    return (minutes.first + index) * MINUTE_NS // NS
+def nanoseconds(minute: int) -> int:
+    """Start of a minute, nanoseconds since the epoch."""
+    return minute * MINUTE_S * NS
