@@ -35,7 +35,7 @@ RETRYABLE_CODES = {Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED}
 RETRYABLE_HTTP = {429, 502, 503, 504}
 
 
-@pytest.mark.parametrize("signal", Signal)
+@pytest.mark.parametrize("signal", RESPONSES)
 def test_full_success_leaves_partial_success_unset(signal: Signal) -> None:
     message, _ = RESPONSES[signal]
 
@@ -43,7 +43,7 @@ def test_full_success_leaves_partial_success_unset(signal: Signal) -> None:
     assert not message.FromString(success_body(signal, Encoding.PROTOBUF, Answer())).HasField("partial_success")
 
 
-@pytest.mark.parametrize("signal", Signal)
+@pytest.mark.parametrize("signal", RESPONSES)
 def test_rejected_items_stand_in_the_field_of_their_signal_in_both_encodings(signal: Signal) -> None:
     message, field = RESPONSES[signal]
     answer = Answer(3, "too late")
@@ -54,7 +54,7 @@ def test_rejected_items_stand_in_the_field_of_their_signal_in_both_encodings(sig
     assert message.FromString(success_body(signal, Encoding.PROTOBUF, answer)) == Parse(raw, message())
 
 
-@pytest.mark.parametrize("signal", Signal)
+@pytest.mark.parametrize("signal", RESPONSES)
 def test_a_warning_rejects_nothing_and_says_something(signal: Signal) -> None:
     raw = success_body(signal, Encoding.JSON, Answer(0, "a value became other"))
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import orjson
 import pytest
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # its stubs come without py.typed
-from otlp import JSON, PROTOBUF, FakeSink, Reply, ServedHttp, Taken, http_server, post
+from otlp import JSON, METHODS, PROTOBUF, FakeSink, Reply, ServedHttp, Taken, http_server, post
 
 from otel_cx_collector.decode import BadRequest, TooLarge
 from otel_cx_collector.errors import Unavailable, UserError
@@ -39,7 +39,7 @@ def said(reply: Reply) -> str:
     return read
 
 
-@pytest.mark.parametrize("signal", Signal)
+@pytest.mark.parametrize("signal", METHODS)
 @pytest.mark.parametrize(("content_type", "encoding"), [(PROTOBUF, Encoding.PROTOBUF), (JSON, Encoding.JSON)])
 def test_both_encodings_are_taken_on_the_path_of_each_signal(
     server: ServedHttp, sink: FakeSink, signal: Signal, content_type: str, encoding: Encoding
@@ -133,7 +133,7 @@ def test_any_other_path_is_404_and_says_which_there_are(server: ServedHttp, path
     reply = post(server.port, b"", path, content_type=JSON)
 
     assert reply.status == 404
-    assert said(reply) == "no such path; send to one of /v1/traces, /v1/metrics, /v1/logs"
+    assert said(reply) == "no such path; send to one of /v1/traces, /v1/metrics, /v1/logs, /v1/facts"
 
 
 @pytest.mark.parametrize("path", ["/v1/traces?a=b", "/v1/traces#x", "http://collector.example/v1/traces"])
@@ -169,7 +169,7 @@ def test_what_is_no_fault_of_the_client_is_503_with_a_short_retry_after(
     assert int(reply.headers["retry-after"]) in {1, 2, 3}
 
 
-@pytest.mark.parametrize("signal", Signal)
+@pytest.mark.parametrize("signal", METHODS)
 def test_rejected_items_are_a_partial_success(server: ServedHttp, sink: FakeSink, signal: Signal) -> None:
     sink.script = {b"{}": Answer(2, "too late")}
     field = {"traces": "rejectedSpans", "metrics": "rejectedDataPoints", "logs": "rejectedLogRecords"}[signal]

@@ -1,4 +1,4 @@
-"""Bytes in, OTLP answers out: the receivers, and what they hand to a sink. Not what a body means."""
+"""Bytes in, answers out: the receivers, and what they hand to a sink. Not what a body means."""
 
 from otel_cx_collector.receive.auth import Access
 from otel_cx_collector.receive.counts import Counts

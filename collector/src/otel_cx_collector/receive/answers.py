@@ -1,9 +1,9 @@
-"""What a request is answered, as OTLP 1.11 writes it. Not how the answer is sent."""
+"""What a request is answered: as OTLP 1.11 writes it, facts as docs/reference/facts.md does. Not how it is sent."""
 
 import random
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 from google.protobuf.json_format import MessageToDict
@@ -29,6 +29,8 @@ RETRY_AFTER_S: Final = (1, 2, 3)
 """What a refused client is asked to wait. Exporters give a batch up after about 7 s, so never longer."""
 _MESSAGE_BYTES: Final = 1_000
 """gRPC carries the message twice, percent-encoded and in base64, in metadata that clients bound at 8 KiB."""
+REFUSED_LISTED: Final = 100
+"""Refused lines of facts that an answer lists; of the others it tells the number."""
 
 
 class Code(IntEnum):
@@ -84,6 +86,8 @@ class Refused:
     message: str
     retry_after_s: int | None = None
     """When to come back, 1 to 3 s; None when coming back is no use."""
+    answer: Answer | None = None
+    """What the sink said of a request of facts of which it took none."""
 
     @property
     def statuses(self) -> Statuses:
@@ -126,15 +130,36 @@ def status(refused: Refused) -> Status:
 def refusal_body(refused: Refused, encoding: Encoding) -> bytes:
     """The body of an HTTP answer 4xx or 5xx, in the request's encoding."""
     answer = status(refused)
-    return answer.SerializeToString() if encoding is Encoding.PROTOBUF else orjson.dumps(MessageToDict(answer))
+    if encoding is Encoding.JSON:
+        return orjson.dumps(MessageToDict(answer) | (_lines(refused.answer) if refused.answer else {}))
+    encoded: bytes = answer.SerializeToString()
+    return encoded
 
 
 def success_body(signal: Signal, encoding: Encoding, answer: Answer) -> bytes:
     """The Export*ServiceResponse of ``signal``; ``partial_success`` stays unset unless there is something to say."""
+    if signal is Signal.FACTS:
+        return orjson.dumps(_lines(answer))
     if not answer.rejected and not answer.message:
         return b"" if encoding is Encoding.PROTOBUF else b"{}"
     response = _RESPONSES[signal](answer.rejected, clean(answer.message))
     return response.SerializeToString() if encoding is Encoding.PROTOBUF else orjson.dumps(MessageToDict(response))
+
+
+def taken(answer: Answer) -> Answer | Refused:
+    """``answer``, or the refusal that a request of facts gets of which no line was taken."""
+    if answer.accepted or not answer.refused:
+        return answer
+    first = answer.refused[0]
+    message = f"of {len(answer.refused)} lines none is a fact that can be taken; line {first.line}: {first.why}"
+    return Refused(Reason.UNDECODABLE, message, answer=answer)
+
+
+def _lines(answer: Answer) -> dict[str, Any]:
+    """The answer to a request of facts."""
+    listed = [each._asdict() for each in answer.refused[:REFUSED_LISTED]]
+    more = len(answer.refused) - len(listed)
+    return {"accepted": answer.accepted, "refused": listed} | ({"refused_more": more} if more else {})
 
 
 def _traces(rejected: int, message: str) -> ExportTraceServiceResponse:

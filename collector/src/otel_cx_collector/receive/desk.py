@@ -9,7 +9,7 @@ from typing import Final
 from otel_cx_collector.clock import now_ns
 from otel_cx_collector.decode import BadRequest, TooLarge
 from otel_cx_collector.errors import Unavailable
-from otel_cx_collector.receive.answers import OK, STATUSES, Refused, unavailable
+from otel_cx_collector.receive.answers import OK, STATUSES, Refused, taken, unavailable
 from otel_cx_collector.receive.compression import Compression, inflate
 from otel_cx_collector.receive.counts import Counts, Kind, Reason, Transport
 from otel_cx_collector.receive.limits import Hold, InFlightFull, ReceiveLimits
@@ -53,7 +53,7 @@ class Desk:
         try:
             body = inflate(request.wire, request.compression, self._limits, request.hold.grow)
             request.body_bytes = len(body)
-            return self._sink.accept(signal, encoding, body)
+            return taken(self._sink.accept(signal, encoding, body))
         except BadRequest as error:
             return Refused(Reason.UNDECODABLE, str(error))
         except TooLarge as error:

@@ -1,4 +1,4 @@
-"""OTLP over HTTP/1.1, protobuf and JSON on one port: an event loop in a thread of its own. Not the parsing."""
+"""OTLP over HTTP/1.1, protobuf and JSON, and facts: one port, an event loop in a thread of its own. Not the parsing."""
 
 import asyncio
 import socket

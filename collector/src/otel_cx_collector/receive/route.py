@@ -17,8 +17,10 @@ READ_HEADERS: Final = frozenset(
     | {"access-control-request-method"}
 )
 """Headers that change what is done; the others are not kept."""
-_SIGNALS: Final = {b"/v1/traces": Signal.TRACES, b"/v1/metrics": Signal.METRICS, b"/v1/logs": Signal.LOGS}
-_ENCODINGS: Final = {name: encoding for encoding, name in CONTENT_TYPES.items()}
+_SIGNALS: Final = {f"/v1/{signal}".encode(): signal for signal in Signal}
+_OTLP: Final = {name: encoding for encoding, name in CONTENT_TYPES.items()}
+_LINES: Final = dict.fromkeys(("application/x-ndjson", "application/jsonl", "application/json"), Encoding.JSON)
+"""JSON lines have two names that nobody registered; a request of one line is JSON."""
 _COMPRESSIONS: Final = {
     "": Compression.IDENTITY,
     "identity": Compression.IDENTITY,
@@ -69,7 +71,8 @@ class Router:
         """Where the body goes, or why it goes nowhere."""
         signal = _SIGNALS.get(head.target) or _SIGNALS.get(_path(head.target))
         content_type = head.headers.get("content-type", "")
-        encoding = _ENCODINGS.get(content_type) or _ENCODINGS.get(content_type.partition(";")[0].strip().lower())
+        names = _content_types(signal)
+        encoding = names.get(content_type) or names.get(content_type.partition(";")[0].strip().lower())
         coding = head.headers.get("content-encoding", "")
         compression = _COMPRESSIONS.get(coding.strip().lower())
         route = Route(signal, encoding, compression or Compression.IDENTITY)
@@ -92,8 +95,9 @@ class Router:
             return Refused(Reason.UNAUTHENTICATED, message), (("www-authenticate", "Bearer"),)
         if route.encoding is None:
             shown = head.headers.get("content-type", "")[:_SHOWN_CHARACTERS]
-            message = f"Content-Type {shown!r} is not taken; send {' or '.join(_ENCODINGS)}"
-            return Refused(Reason.WRONG_CONTENT_TYPE, message), (("accept", ", ".join(_ENCODINGS)),)
+            names = _content_types(route.signal)
+            message = f"Content-Type {shown!r} is not taken; send {' or '.join(names)}"
+            return Refused(Reason.WRONG_CONTENT_TYPE, message), (("accept", ", ".join(names)),)
         if compression is None:
             shown = head.headers["content-encoding"][:_SHOWN_CHARACTERS]
             message = f"Content-Encoding {shown!r} is not taken; send gzip, deflate or none"
@@ -131,6 +135,11 @@ class Router:
             ("access-control-allow-headers", ", ".join(self._access.cors_headers)),
             ("access-control-max-age", str(self._access.cors_max_age_s)),
         )
+
+
+def _content_types(signal: Signal | None) -> dict[str, Encoding]:
+    """What a body may be called."""
+    return _LINES if signal is Signal.FACTS else _OTLP
 
 
 def _path(target: bytes) -> bytes:

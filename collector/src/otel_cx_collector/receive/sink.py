@@ -4,13 +4,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from otel_cx_collector.decode.facts import RefusedLine
+
 
 class Signal(StrEnum):
-    """The kinds of telemetry OTLP has a service for."""
+    """What is sent: the kinds of telemetry OTLP has a service for, and facts, which come over HTTP alone."""
 
     TRACES = "traces"
     METRICS = "metrics"
     LOGS = "logs"
+    FACTS = "facts"
 
 
 class Encoding(StrEnum):
@@ -27,6 +30,10 @@ class Answer:
     rejected: int = 0
     message: str = ""
     """Why items were rejected; with ``rejected == 0`` a warning, and ``""`` for plain success."""
+    accepted: int = 0
+    """Of facts: how many lines were taken."""
+    refused: tuple[RefusedLine, ...] = ()
+    """Of facts: each line that was not."""
 
 
 class Sink(Protocol):
