@@ -8,14 +8,7 @@ from otel_cx_collector.decide import predicates, text
 from otel_cx_collector.decide.sustain import Sustained
 from otel_cx_collector.decide.words import Branch, Decision, Evidence, Finding, Node, Record, Severity, Truth
 from otel_cx_collector.events import NS
-from otel_cx_collector.inventory.decisions import (
-    BY_SCORE,
-    EVERY_JOURNEY,
-    Escalate,
-    ImpactAbove,
-    Monitor,
-    Rule,
-)
+from otel_cx_collector.inventory.decisions import BY_SCORE, EVERY_JOURNEY, Escalate, Monitor, Rule
 from otel_cx_collector.inventory.model import Inventory
 
 __all__ = ["Branch", "Node", "RuleState", "answer", "decide", "fitting", "rules_for", "tree"]
@@ -73,8 +66,8 @@ def rules_for(inventory: Inventory, journey: str) -> tuple[Rule, ...]:
 
 def _implied(inventory: Inventory) -> Rule:
     told = tuple(name for name, channel in inventory.notify.items() if channel.every_ns is None)
-    when = ImpactAbove.model_validate({"impact": "score", "above": IMPLIED_ABOVE})
-    return Rule(name="impact", journey=EVERY_JOURNEY, when=when, then=Escalate(severity=BY_SCORE, notify=told))
+    when, then = {"impact": "score", "above": IMPLIED_ABOVE}, {"severity": BY_SCORE, "notify": told}
+    return Rule.model_validate({"name": "impact", "journey": EVERY_JOURNEY, "when": when, "then": then})
 
 
 def fitting(rules: Sequence[Rule], states: dict[str, RuleState]) -> dict[str, RuleState]:
