@@ -13,14 +13,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import pyarrow as pa
 import structlog
 
 from otel_cx_collector import clock
 from otel_cx_collector.config import Settings
 from otel_cx_collector.control import Control
-from otel_cx_collector.decode import DecodeLimits, logs, metrics
+from otel_cx_collector.decode import DecodeLimits, logs
+from otel_cx_collector.decode.facts import FactRules, decode_facts
+from otel_cx_collector.decode.metrics import WantedMetrics, decode_metrics
 from otel_cx_collector.errors import Unavailable, UserError
-from otel_cx_collector.events import NS, Refusal, to_batch
+from otel_cx_collector.events import NS, PointRefusal, Refusal, fact_batch, signal_batch, to_batch
 from otel_cx_collector.health import Health
 from otel_cx_collector.inventory import Inventory
 from otel_cx_collector.log import Log
@@ -73,7 +76,11 @@ class Tally:
     steps: int = 0
     synthetic: int = 0
     metric_points: int = 0
+    signal_points: int = 0
+    points_refused: Counter[PointRefusal] = field(default_factory=Counter)
     log_records: int = 0
+    facts: int = 0
+    facts_refused: int = 0
     refused: Counter[Refusal] = field(default_factory=Counter)
     overflow: Counter[tuple[str, str]] = field(default_factory=Counter)
 
@@ -86,6 +93,8 @@ class Ingest:
         self._limits = DecodeLimits(
             spans=settings.limits.spans, attributes=settings.limits.attributes, nesting=settings.limits.nesting
         )
+        self._wanted = WantedMetrics.of(inventory)
+        self._fact_rules = FactRules(frozenset(inventory.journeys), self._tagger.account_of_fact)
         self._rows = rows
         self._now_ns = now_ns
         self._since_s = now_ns() // NS
@@ -101,25 +110,50 @@ class Ingest:
         if signal is Signal.TRACES:
             return self._traces(body, as_json=as_json)
         if signal is Signal.METRICS:
-            points = metrics.count(body, as_json, self._limits)
-            with self._lock:
-                self._tally.metric_points += points
-        else:
-            records = logs.count(body, as_json, self._limits)
-            with self._lock:
-                self._tally.log_records += records
+            return self._metrics(body, as_json=as_json)
+        if signal is Signal.FACTS:
+            return self._facts(body)
+        records = logs.count(body, as_json, self._limits)
+        with self._lock:
+            self._tally.log_records += records
         return Answer()
+
+    def _metrics(self, body: bytes, *, as_json: bool) -> Answer:
+        now_ns = self._now_ns()
+        points, counts = decode_metrics(
+            body, as_json, self._wanted, self._limits, earliest_ns=now_ns - LATE_NS, latest_ns=now_ns + FUTURE_NS
+        )
+        if points:
+            self._append(signal_batch(points))
+        with self._lock:
+            self._tally.metric_points += counts.points
+            self._tally.signal_points += len(points)
+            self._tally.points_refused.update(counts.rejected)
+        return Answer(counts.rejected.total(), counts.detail)
+
+    def _facts(self, body: bytes) -> Answer:
+        facts, refused = decode_facts(body, self._fact_rules, self._now_ns())
+        if facts:
+            self._append(fact_batch(facts))
+        with self._lock:
+            self._tally.facts += len(facts)
+            self._tally.facts_refused += len(refused)
+        return Answer(len(refused), accepted=len(facts), refused=tuple(refused))
+
+    def _append(self, batch: pa.RecordBatch) -> None:
+        """Return when ``batch`` is durable."""
+        try:
+            self._rows.append(batch)
+        except Unavailable:
+            self._refusing = True
+            raise
 
     def _traces(self, body: bytes, *, as_json: bool) -> Answer:
         now_ns = self._now_ns()
         bounds = Bounds(now_ns - LATE_NS, now_ns + FUTURE_NS)
         decoded = (decode_traces_json if as_json else decode_traces)(body, self._tagger, bounds, self._limits)
         if decoded.rows:
-            try:
-                self._rows.append(to_batch(decoded.rows))
-            except Unavailable:
-                self._refusing = True
-                raise
+            self._append(to_batch(decoded.rows))
         self._count(decoded)
         self._observe(body, now_ns, as_json=as_json)
         return Answer(sum(decoded.rejected.values()), decoded.detail)
@@ -159,7 +193,11 @@ class Ingest:
                 steps=tally.steps,
                 synthetic=tally.synthetic,
                 metric_points=tally.metric_points,
+                signal_points=tally.signal_points,
+                points_refused={str(reason): number for reason, number in tally.points_refused.items()},
                 log_records=tally.log_records,
+                facts=tally.facts,
+                facts_refused=tally.facts_refused,
                 refused={str(reason): number for reason, number in tally.refused.items()},
                 overflow=dict(tally.overflow),
                 log_used_bytes=self._rows.bytes_used,
