@@ -48,7 +48,13 @@ class Intake:
     """Rows accepted: spans that are step executions."""
     synthetic: int = 0
     metric_points: int = 0
+    signal_points: int = 0
+    """Points taken of metrics that ``saturation`` asks for."""
+    points_refused: dict[str, int] = field(default_factory=dict)
+    """Points of such metrics that say nothing, by reason (``events.PointRefusal``)."""
     log_records: int = 0
+    facts: int = 0
+    facts_refused: int = 0
     refused: dict[str, int] = field(default_factory=dict)
     """Spans that would have been steps, by reason (``events.Refusal``)."""
     overflow: dict[tuple[str, str], int] = field(default_factory=dict)
