@@ -99,12 +99,13 @@ def by_account(found: Evaluation, limit: int = ACCOUNTS_LIMIT) -> list[tuple[str
     hours = [_sums(columns, o, groups, *_window(found, o, PACE_NS)) for o in objectives]
     longest = max((o.window_ns for o in objectives), default=found.as_of_ns)
     attempts, failed = _attempts(columns, groups, found.as_of_ns - longest, found.as_of_ns)
-    beyond = np.full(groups.count, -np.inf)
+    beyond, active = np.full(groups.count, -np.inf), attempts > 0
     for objective, sums in zip(objectives, windows, strict=True):
         beyond = np.maximum(beyond, sums.total * objective.target - sums.good)
-    named = np.array([label not in UNNAMED for label in account.labels], dtype=np.bool_)
+        active |= sums.total > 0
+    active &= np.array([label not in UNNAMED for label in account.labels], dtype=np.bool_)
     order = np.lexsort((np.arange(groups.count), -failed, -beyond))
-    worst = order[(named & (attempts > 0))[order]][: min(limit, ACCOUNTS_LIMIT)]
+    worst = order[active[order]][: min(limit, ACCOUNTS_LIMIT)]
     return [
         (
             account.labels[at],
