@@ -14,7 +14,7 @@ from otel_cx_collector.inventory import Inventory
 from otel_cx_collector.measure import ledger
 from otel_cx_collector.measure.budgets import budgets
 from otel_cx_collector.measure.evaluation import Evaluation, evaluate, figures
-from otel_cx_collector.measure.figures import Episode
+from otel_cx_collector.measure.figures import Episode, HurtAgain
 from otel_cx_collector.measure.ledger import Entry, cause, entry, harmed_customers, hurt_again, paper_cuts
 
 FILE = inventory.parse(
@@ -196,7 +196,7 @@ def hurt(at_s: float, attempt: str, customer: str = "k.1", **how: object) -> Row
     return Row(at_s, attempt, outcome="failed", customer=customer, **how)  # type: ignore[arg-type]
 
 
-def again(*rows: Row, journey: str = "checkout") -> list[ledger.HurtAgain]:
+def again(*rows: Row, journey: str = "checkout") -> list[HurtAgain]:
     return hurt_again([harmed_customers(judged(rows, 60, journey), START_S, START_S + 3600)])
 
 

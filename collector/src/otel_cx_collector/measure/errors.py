@@ -115,7 +115,7 @@ def _harm(columns: Columns, inside: Ints, wrong: Ints, group: Ints, count: int) 
     member = np.full(len(columns), -1)
     member[wrong] = group
     of = member[rows]
-    return np.bincount(of[of >= 0], worth[of >= 0], minlength=count)
+    return np.asarray(np.bincount(of[of >= 0], worth[of >= 0], minlength=count), dtype=np.float64)
 
 
 def _customers(columns: Columns, wrong: Ints, group: Ints, count: int) -> Ints:
