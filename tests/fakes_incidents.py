@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fakes_inventory import HOSTILE
 
 from otel_cx_collector.decide.words import Finding, Truth
-from otel_cx_collector.incidents.machine import ActRefused, act
+from otel_cx_collector.incidents.machine import ActRefused, act, identity
 from otel_cx_collector.incidents.words import (
     Account,
     Advice,
@@ -98,15 +98,15 @@ class FakeIncidents:
 
     def _incidents(self) -> list[Incident]:
         start = 1_795_514_400 - 720
-        old = self._incident("dns-change", start - 90_000, "P3", 0.05, Status.RESOLVED)
-        resolved = replace(old, closed_s=old.opened_s + 1500)
-        made = [resolved]
-        for journey, severity, status in (
-            ("checkout", "P1", Status.OPEN), ("login", "P3", Status.ACKNOWLEDGED),
-        ):  # fmt: skip
-            if hurt := self._hurt(journey):
-                made.append(self._incident(journey, start, severity, hurt, status))
-        return made
+        wanted = (
+            ("dns-change", start - 90_000, "P3", 0.05, Status.RESOLVED),
+            ("checkout", start, "P1", self._hurt("checkout"), Status.OPEN),
+            ("login", start, "P3", self._hurt("login"), Status.ACKNOWLEDGED),
+        )
+        made = [self._incident(*each) for each in wanted if each[0] in self.inventory.journeys and each[3]]
+        return [
+            one if one.status is not Status.RESOLVED else replace(one, closed_s=one.opened_s + 1500) for one in made
+        ]
 
     def _changes(self) -> tuple[Change, ...]:
         start, names = 1_795_514_400 - 720, texts(self)
@@ -118,13 +118,12 @@ class FakeIncidents:
 
     def _incident(self, journey: str, start_s: int, severity: str, hurt: float, status: Status) -> Incident:
         opened_s = start_s + 120
-        name = f"{journey}-{opened_s}"
         score = Finding("impact score above 4", Truth.TRUE, 41.0, clause="impact score was 41 against 4")
         trigger = Trigger(
             "rule", "impact", severity, ("oncall", "business"), (score,), f"{severity}: {journey}'s {score.clause}"
         )
         return Incident(
-            id=name,
+            id=identity(journey, opened_s),
             journey=journey,
             status=status,
             started_s=start_s,

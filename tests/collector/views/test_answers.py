@@ -41,7 +41,7 @@ def test_the_budget_shown_is_that_of_the_objective_with_the_least_left() -> None
     budget = answer(FakeSource(), "checkout").budget
     assert budget is not None
     assert budget.sli == "availability"
-    assert budget.left == pytest.approx(-0.34)
+    assert budget.remaining == pytest.approx(-0.34)
     assert answer(FakeSource(), "support").budget is None
 
 

@@ -1,7 +1,11 @@
 """The sentence a page begins with, and those that stand for charts."""
 
-from fakes_source import FakeSource
+from dataclasses import replace
 
+import pytest
+from fakes_source import NOW_S, FakeSource
+
+from otel_cx_collector.incidents.words import Act, Change, Command
 from otel_cx_collector.inventory import parse
 from otel_cx_collector.views import journey, sentences, windows, words
 from otel_cx_collector.views.overview import overview
@@ -19,9 +23,47 @@ def of(source: FakeSource, name: str) -> str:
 
 def test_the_overview_names_the_worst_journey_its_customers_how_long_and_where() -> None:
     assert first(FakeSource()) == (
+        "2 incidents, the worst: P1 Checkout for 12 min, 412 customers; deploy billing 1.8.2 went out 3 min before."
+    )
+
+
+def test_without_an_incident_the_overview_names_the_worst_journey_its_customers_how_long_and_where() -> None:
+    source = FakeSource()
+    for incident in source.incidents(open_only=True):
+        source.act(incident.id, Command(Act.RESOLVE, "Ana", "", NOW_S))
+    assert first(source) == (
         "2 journeys are hurt, Checkout most: 412 of 1,030 customers affected in 12 min,"
         " mostly at payment, hardest in eu."
     )
+
+
+def test_journeys_hurt_beside_an_incident_are_counted_too() -> None:
+    source = FakeSource()
+    login = source.incidents(open_only=True)[-1]
+    source.act(login.id, Command(Act.RESOLVE, "Ana", "", NOW_S))
+    assert first(source).startswith("1 incident: P1 Checkout for 12 min")
+    assert first(source).endswith("; 1 other journey is hurt.")
+
+
+@pytest.mark.parametrize(
+    ("apart_s", "said"),
+    [(-180, "3 min before"), (-1, "1 s before"), (0, "as it began"), (59, "as it began"), (60, "1 min after it began")],
+)
+def test_a_change_is_told_by_how_far_it_was_from_the_start_which_is_known_to_the_minute(
+    apart_s: int, said: str
+) -> None:
+    deploy = Change("d", 1000 + apart_s, "deploy", "billing 1.8.2")
+    assert sentences.of_change(deploy, 1000).replace(words.NBSP, " ") == f"deploy billing 1.8.2 went out {said}"
+
+
+@pytest.mark.parametrize(
+    ("remaining", "exhausted_in_s", "said"),
+    [(None, None, "nothing counted yet"), (-0.3, 0.0, "spent"), (0.4, None, "nothing burns it now"),
+     (0.4, 7200.0, "spent in 2 h at this pace")],
+)  # fmt: skip
+def test_a_budget_says_when_it_runs_out(remaining: float | None, exhausted_in_s: float | None, said: str) -> None:
+    budget = replace(FakeSource().budgets("checkout")[0], remaining=remaining, exhausted_in_s=exhausted_in_s)
+    assert sentences.of_budget(budget).replace(words.NBSP, " ") == said
 
 
 def test_calm_is_not_claimed_for_what_is_not_measured() -> None:
@@ -36,7 +78,7 @@ def test_calm_is_said_plainly_when_everything_is_measured() -> None:
 
 def test_before_the_first_span_there_is_no_traffic_yet() -> None:
     lone = parse("journeys:\n  support:\n    steps: [open, send]\n")
-    assert first(FakeSource(inventory=lone)) == "No traffic yet."
+    assert first(FakeSource(inventory=lone, outage=0)) == "No traffic yet."
 
 
 def test_a_journey_says_its_state_and_why() -> None:

@@ -1,10 +1,14 @@
 """Which time an answer covers, and what a journey's state is called."""
 
+from dataclasses import replace
+
 import pytest
 from fakes_source import QUIET, FakeSource
 from hypothesis import given
 from hypothesis import strategies as st
 
+from otel_cx_collector.decide.words import Decision, Truth
+from otel_cx_collector.incidents.words import Incident
 from otel_cx_collector.measure.figures import Coverage, Live
 from otel_cx_collector.views import windows
 from otel_cx_collector.views.source import BadQuestion
@@ -47,6 +51,18 @@ def test_every_series_is_whole_slices_and_a_readable_number_of_steps(picked: win
     assert steps.is_integer()
 
 
+def decided(severity: str | None = None, monitor_until_s: int | None = None) -> Decision:
+    verdict = Truth.FALSE if severity is None and monitor_until_s is None else Truth.TRUE
+    return Decision(0, "checkout", None, verdict, severity, (), monitor_until_s, (), "")
+
+
+NOTHING = decided()
+
+
+def opened(severity: str) -> Incident:
+    return replace(FakeSource().incidents(open_only=True)[0], current=severity)
+
+
 @pytest.mark.parametrize(
     ("score", "state"),
     [
@@ -58,20 +74,41 @@ def test_every_series_is_whole_slices_and_a_readable_number_of_steps(picked: win
         (0.0, State.HEALTHY),
     ],
 )
-def test_a_state_follows_the_bands_of_the_score(score: float, state: State) -> None:
-    assert state_of(scored(score), FULL) is state
+def test_without_an_incident_a_state_follows_the_bands_of_the_score(score: float, state: State) -> None:
+    assert state_of(scored(score), FULL, None, NOTHING) is state
 
 
-@given(st.floats(0, 99.9), st.integers(1, 30))
-def test_what_is_not_measured_is_never_called_healthy_or_hurt(score: float, expected: int) -> None:
+@pytest.mark.parametrize(
+    ("severity", "state"), [("P1", State.SEVERE), ("P2", State.MAJOR), ("P3", State.MINOR), ("P4", State.SLIGHT)]
+)
+def test_with_an_incident_the_state_is_what_was_decided_whatever_the_score(severity: str, state: State) -> None:
+    assert state_of(scored(0.0), FULL, opened(severity), decided(severity)) is state
+    assert state_of(scored(99.0), FULL, opened(severity), decided(severity)) is state
+    assert state_of(scored(99.0), FULL, opened(severity), NOTHING) is state
+
+
+def test_an_incident_whose_trigger_is_over_and_that_hurts_nobody_is_recovering() -> None:
+    assert state_of(scored(0.0), FULL, opened("P1"), NOTHING) is State.RECOVERING
+
+
+def test_a_journey_that_a_rule_watches_is_not_called_healthy() -> None:
+    assert state_of(scored(0.0), FULL, None, decided(monitor_until_s=900)) is State.WATCHED
+
+
+@given(st.floats(0, 99.9), st.integers(1, 30), st.sampled_from(["P1", "P4", None]))
+def test_what_is_not_measured_is_never_called_healthy_or_hurt(
+    score: float, expected: int, severity: str | None
+) -> None:
     coverage = Coverage(int(expected * 0.89), expected, None, "node b was silent")
-    assert state_of(scored(score), coverage) is State.UNMEASURED
+    incident = None if severity is None else opened(severity)
+    assert state_of(scored(score), coverage, incident, decided(severity)) is State.UNMEASURED
 
 
 def test_a_journey_that_never_had_data_has_no_traffic_yet() -> None:
-    assert state_of(scored(0), Coverage(0, 0, None, "")) is State.IDLE
+    assert state_of(scored(0), Coverage(0, 0, None, ""), None, NOTHING) is State.IDLE
 
 
 def test_an_open_episode_whose_last_minute_was_clean_is_recovering() -> None:
     episode = FakeSource().live("checkout").episode
-    assert state_of(Live(0, 0.0, 0.0, 0.0, harmed=False, episode=episode, vector=QUIET), FULL) is State.RECOVERING
+    live = Live(0, 0.0, 0.0, 0.0, harmed=False, episode=episode, vector=QUIET)
+    assert state_of(live, FULL, None, NOTHING) is State.RECOVERING

@@ -112,6 +112,21 @@ def test_an_interval_is_as_wide_as_it_is_known() -> None:
     assert words.interval(None, None) == ""
 
 
+@pytest.mark.parametrize(
+    ("amount", "currency", "said"),
+    [("48000", "EUR", "EUR 48,000"), ("12500.50", None, "12,500"), ("<b>", "EUR", "EUR <b>"), (None, "EUR", "–"),
+     ("NaN", None, "NaN")],
+)  # fmt: skip
+def test_an_amount_is_said_with_its_currency_and_what_is_none_as_it_stands(
+    amount: str | None, currency: str | None, said: str
+) -> None:
+    assert plain(words.money(amount, currency)) == said
+
+
+def test_a_pace_is_a_multiple() -> None:
+    assert [plain(words.times(pace)) for pace in (14.23, 0.0, None)] == ["14 ×", "0 ×", "–"]
+
+
 def test_lists_and_plurals_read_as_sentences() -> None:
     assert words.listed(["a", "b", "c"]) == "a, b and c"
     assert words.listed(["a"]) == "a"
