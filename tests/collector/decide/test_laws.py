@@ -181,5 +181,5 @@ def test_a_window_with_too_little_coverage_is_unknown(when: dict[str, Any]) -> N
 
 
 def test_every_predicate_without_parts_has_a_law() -> None:
-    assert set(laws._LAWS) == set(laws.Leaf.__args__)
+    assert set(laws.LAWS) == set(laws.Leaf.__args__)
     assert isinstance(rule(SATURATION).when, SaturationAbove)

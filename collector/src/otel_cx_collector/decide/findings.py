@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from otel_cx_collector.decide import bounds, laws, missing
 from otel_cx_collector.decide.laws import SURE, UNLIKELY, Counts, Leaf
-from otel_cx_collector.decide.text import condition, digits, lasting, percent, probability, seconds
+from otel_cx_collector.decide.text import WRITTEN, condition, digits, lasting, percent, probability, seconds
 from otel_cx_collector.decide.words import Completions, Evidence, Finding, Truth
 from otel_cx_collector.events import NS
 from otel_cx_collector.inventory.decisions import (
@@ -98,7 +98,7 @@ def _latency(asked: LatencyAbove, evidence: Evidence, inner: Truth) -> _Figures:
     value = durations[bounds.quantile_rank(count, thousandths) - 1] / NS
     low = durations[lower - 1] / NS if lower else None
     high = durations[upper - 1] / NS if upper else None
-    against = f"against {seconds(asked.above_ns / NS)}"
+    against = f"against {seconds(asked.above_ns / NS, WRITTEN)}"
     said = f"{subject} was {seconds(value)}{_between(low, high, seconds)} {against}"
     return _Figures(subject, said, value, low, high, count, lacking)
 
@@ -116,7 +116,7 @@ def _drop(asked: CompletionDrop, evidence: Evidence, inner: Truth) -> _Figures:
         return _Figures("completion", _without_change(counts), None, low, high, found.started, lacks)
     moved = f"fell by {percent(-value)} (" if value <= 0 else f"rose by {percent(value)} (down "
     chance = probability(bounds.below(*counts, 1 - asked.by))
-    said = f"completion {moved}at least {percent(asked.by)} with probability {chance})"
+    said = f"completion {moved}at least {percent(asked.by, WRITTEN)} with probability {chance})"
     return _Figures("completion", said, -value, low, high, found.started, lacks)
 
 
@@ -132,7 +132,7 @@ def _unchanged(asked: CompletionUnchanged, evidence: Evidence, inner: Truth) -> 
     if value is None:
         return _Figures("completion", _without_change(counts), None, low, high, found.started, lacks)
     interval = _between(low, high, percent)
-    said = f"completion changed by {percent(value)}{interval} against {percent(asked.within)} allowed"
+    said = f"completion changed by {percent(value)}{interval} against {percent(asked.within, WRITTEN)} allowed"
     return _Figures("completion", said, value, low, high, found.started, lacks)
 
 
@@ -170,7 +170,7 @@ def _availability(asked: AvailabilityOk, evidence: Evidence, inner: Truth) -> _F
         return _Figures(subject, missing="any execution to count")
     low, high = bounds.error_rate(found.failed, found.total)
     value = found.failed / found.total
-    rate = percent(laws.allowed(found.target))
+    rate = percent(laws.allowed(found.target), WRITTEN)
     said = f"{subject} was {percent(value)}{_between(low, high, percent)} against {rate} allowed"
     lacks = None
     if inner is Truth.UNKNOWN:
@@ -182,13 +182,13 @@ def _saturation(asked: SaturationAbove, evidence: Evidence, _inner: Truth) -> _F
     share = evidence.saturation(asked.saturation)
     if share is None:
         return _Figures("there", missing=f"no point of {asked.saturation} in the last 60 s", lacks="is")
-    said = f"{asked.saturation} was at {percent(share)} of its limit against {percent(asked.above)}"
+    said = f"{asked.saturation} was at {percent(share)} of its limit against {percent(asked.above, WRITTEN)}"
     return _Figures(asked.saturation, said, share, evidence=1)
 
 
 def _impact(asked: ImpactAbove, evidence: Evidence, inner: Truth) -> _Figures:
     value = evidence.score()
-    said = f"impact score was {digits(value)} against {digits(asked.above)}"
+    said = f"impact score was {digits(value)} against {digits(asked.above, WRITTEN)}"
     if inner is Truth.UNKNOWN:
         gap = _uncovered("impact score", evidence, laws.SCORE_WINDOW_NS)
         return _Figures(gap.subject, said, value, missing=gap.missing, lacks=gap.lacks)

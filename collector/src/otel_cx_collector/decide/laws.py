@@ -132,7 +132,7 @@ def _impact(asked: ImpactAbove, evidence: Evidence) -> Truth:
     return Truth.FALSE if evidence.covered(SCORE_WINDOW_NS) else Truth.UNKNOWN
 
 
-_LAWS: Final[dict[type, Callable[[Any, Evidence], Truth]]] = {
+LAWS: Final[dict[type, Callable[[Any, Evidence], Truth]]] = {
     LatencyAbove: _latency,
     CompletionDrop: _drop,
     CompletionUnchanged: _unchanged,
@@ -144,4 +144,4 @@ _LAWS: Final[dict[type, Callable[[Any, Evidence], Truth]]] = {
 
 def at(leaf: Leaf, evidence: Evidence) -> Truth:
     """What holds at T, without regard to how long it has."""
-    return _LAWS[type(leaf)](leaf, evidence)
+    return LAWS[type(leaf)](leaf, evidence)

@@ -44,7 +44,7 @@ def sessions(found: Completions, verdict: Callable[[laws.Counts], Truth]) -> str
     more = _needed(definite, found.started)
     if more is None:
         return (
-            f"more than {MOST_MISSING:,} more sessions at this rate, or a baseline of more than "
+            f"over {MOST_MISSING:,} more sessions at this rate, or a larger baseline than "
             f"{counted(found.base_started, 'session')}"
         )
     return _words(more, "session", found.per_minute)
@@ -78,6 +78,6 @@ def _needed(definite: Callable[[int], bool], have: int) -> int | None:
 
 def _words(more: int | None, what: str, per_minute: float) -> str:
     if more is None:
-        return f"more than {MOST_MISSING:,} more {what}s at this rate"
+        return f"over {MOST_MISSING:,} more {what}s at this rate"
     said = f"about {rounded(more):,} more {what}{'' if rounded(more) == 1 else 's'}"
     return f"{said}, {waiting(ceil(more / per_minute))} at this rate" if per_minute > 0 else said

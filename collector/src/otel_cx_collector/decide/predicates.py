@@ -1,7 +1,7 @@
 """Conditions in Kleene's three values, with ``for``: the cheap truth, and the tree of findings when it is asked for."""
 
-from collections.abc import Iterator, Mapping
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
 
 from otel_cx_collector.decide import findings as figures
 from otel_cx_collector.decide import laws, sustain
@@ -50,24 +50,45 @@ def advance(predicate: Predicate, evidence: Evidence, sustained: States) -> tupl
 def _value(
     predicate: Predicate, path: str, evidence: Evidence, sustained: States, after: dict[str, Sustained]
 ) -> Truth:
-    if isinstance(predicate, Not):
-        return OPPOSITE[_value(predicate.part, f"{path}.not", evidence, sustained, after)]
-    if not isinstance(predicate, AllOf | AnyOf):
-        return _leaf(predicate, path, evidence, sustained, after)[0]
-    join, decided = (both, Truth.FALSE) if isinstance(predicate, AllOf) else (either, Truth.TRUE)
-    found = OPPOSITE[decided]
-    for index, part in enumerate(predicate.parts):
-        if found is not decided or _counts_time(part):
-            found = join(found, _value(part, f"{path}.{index}", evidence, sustained, after))
+    return _VALUES[type(predicate)](predicate, path, evidence, sustained, after)
+
+
+def _all(asked: AllOf, path: str, evidence: Evidence, sustained: States, after: dict[str, Sustained]) -> Truth:
+    found = Truth.TRUE
+    for index, part in enumerate(asked.parts):
+        if found is not Truth.FALSE or _counts_time(part):
+            found = both(found, _value(part, f"{path}.{index}", evidence, sustained, after))
     return found
 
 
+def _any(asked: AnyOf, path: str, evidence: Evidence, sustained: States, after: dict[str, Sustained]) -> Truth:
+    found = Truth.FALSE
+    for index, part in enumerate(asked.parts):
+        if found is not Truth.TRUE or _counts_time(part):
+            found = either(found, _value(part, f"{path}.{index}", evidence, sustained, after))
+    return found
+
+
+def _not(asked: Not, path: str, evidence: Evidence, sustained: States, after: dict[str, Sustained]) -> Truth:
+    return OPPOSITE[_value(asked.part, f"{path}.not", evidence, sustained, after)]
+
+
+def _single(leaf: Leaf, path: str, evidence: Evidence, sustained: States, after: dict[str, Sustained]) -> Truth:
+    return _leaf(leaf, path, evidence, sustained, after)[0]
+
+
+_VALUES: Final[dict[type, Callable[[Any, str, Evidence, States, dict[str, Sustained]], Truth]]] = {
+    AllOf: _all,
+    AnyOf: _any,
+    Not: _not,
+    **dict.fromkeys(laws.LAWS, _single),
+}
+"""By class: ``isinstance`` of a model costs as much as a whole predicate, and this runs for every boundary."""
+
+
 def _counts_time(predicate: Predicate) -> bool:
-    if isinstance(predicate, AllOf | AnyOf):
-        return any(_counts_time(part) for part in predicate.parts)
-    if isinstance(predicate, Not):
-        return _counts_time(predicate.part)
-    return predicate.for_ns > 0
+    counted: int | None = getattr(predicate, "for_ns", None)
+    return any(leaf.for_ns for _, leaf in leaves(predicate, ROOT)) if counted is None else counted > 0
 
 
 def _leaf(

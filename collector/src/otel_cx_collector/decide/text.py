@@ -8,6 +8,7 @@ from otel_cx_collector.decide.laws import Leaf
 from otel_cx_collector.decide.words import Branch, Decision, Finding, Node
 from otel_cx_collector.events import NS
 from otel_cx_collector.inventory.decisions import (
+    BY_SCORE,
     AllOf,
     AnyOf,
     AvailabilityOk,
@@ -24,6 +25,9 @@ from otel_cx_collector.inventory.decisions import (
 from otel_cx_collector.inventory.quantities import format_duration, format_share, format_time
 
 INDENT: Final = "  "
+MEASURED: Final = 3
+WRITTEN: Final = 9
+"""Significant digits of what was measured, and of a threshold, which is shown as it was written."""
 
 
 def condition(predicate: Predicate) -> str:
@@ -55,20 +59,20 @@ def _leaf(leaf: Leaf) -> str:
     return f"impact score above {leaf.above:g}"
 
 
-def digits(number: float) -> str:
-    """Three significant digits, never an exponent."""
-    text = f"{Decimal(f'{number:.3g}'):,f}"
+def digits(number: float, significant: int = MEASURED) -> str:
+    """So many significant digits, never an exponent."""
+    text = f"{Decimal(f'{number:.{significant}g}'):,f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def seconds(value: float) -> str:
+def seconds(value: float, significant: int = MEASURED) -> str:
     """``250 ms``, ``2.4 s``."""
-    return f"{digits(1000 * value)} ms" if abs(value) < 1 else f"{digits(value)} s"
+    return f"{digits(1000 * value, significant)} ms" if abs(value) < 1 else f"{digits(value, significant)} s"
 
 
-def percent(share: float) -> str:
+def percent(share: float, significant: int = MEASURED) -> str:
     """``31.2 %``."""
-    return f"{digits(100 * share)} %"
+    return f"{digits(100 * share, significant)} %"
 
 
 def probability(chance: float) -> str:
@@ -104,8 +108,8 @@ def consequence(decided: Escalate | Monitor) -> str:
     """What a rule does: ``P1, tell oncall and business``, ``watch for 15m, open nothing``."""
     if isinstance(decided, Monitor):
         return f"watch for {format_duration(decided.monitor_ns)}, open nothing"
-    severity = "severity by score" if decided.severity == "by-score" else decided.severity
-    return f"{severity}, tell {listed(decided.notify)}" if decided.notify else f"{severity}, tell nobody"
+    severity = "severity by score" if decided.severity == BY_SCORE else decided.severity
+    return f"{severity}, tell {_listed(decided.notify)}" if decided.notify else f"{severity}, tell nobody"
 
 
 def without_evidence(rule: Rule) -> str:
@@ -126,9 +130,10 @@ def sentence(journey: str, head: str, reasons: Sequence[tuple[Leaf, Finding]]) -
     clauses = [finding.clause for _, finding in reasons]
     own = next((at for at, (leaf, _) in enumerate(reasons) if not isinstance(leaf, SaturationAbove)), None)
     if own is None:
-        return f"{head} for {journey}: {listed(clauses)}"
-    clauses[own] = f"{journey}'s {clauses[own]}"
-    return f"{head}: {listed(clauses)}"
+        head = f"{head} for {journey}"
+    else:
+        clauses[own] = f"{journey}'s {clauses[own]}"
+    return f"{head}: {' and '.join(clauses) if len(clauses) < 3 else '; '.join(clauses)}"
 
 
 def explain(branches: Sequence[Branch], decision: Decision) -> str:
@@ -154,6 +159,6 @@ def _lines(node: Node, depth: int) -> list[str]:
     ]
 
 
-def listed(names: Sequence[str]) -> str:
+def _listed(names: Sequence[str]) -> str:
     """``a, b and c``; at least one."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

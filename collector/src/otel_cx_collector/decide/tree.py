@@ -265,5 +265,6 @@ def _no(at_s: int, journey: str) -> Decision:
 
 def _surely_false(step: _Step) -> bool:
     """It cannot be what opens an incident at T: it is false, counts as false by the operator's word, or opens none."""
-    opens = isinstance(step.rule.then, Escalate) or isinstance(step.rule.on_unknown, Escalate)
-    return not opens or step.raw is Truth.FALSE or step.rule.on_unknown == "false"
+    if step.raw is Truth.FALSE or step.rule.on_unknown == "false":
+        return True
+    return not isinstance(step.rule.then, Escalate) and not isinstance(step.rule.on_unknown, Escalate)
