@@ -68,7 +68,7 @@ def at_most(events: int, months: int) -> float:
 
 
 def detections(rng: np.random.Generator, watched: list[Policy], rate: float, share: float, runs: int) -> Floats:
-    """Seconds from an outage's start to the first alert of each run; infinite when twice the longest window is too short.
+    """Seconds from an outage's start to the first alert of each run; infinite beyond twice the longest window.
 
     Before it the service was healthy for as long as the longest window.
     """
