@@ -3,7 +3,9 @@
 from collections.abc import Iterable
 from typing import Any, Final
 
-import orjson
+from google.protobuf.json_format import ParseDict, ParseError
+from google.protobuf.message import EncodeError
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 from otel_cx_collector.decode.document import enum, mapping, objects, uint64
 from otel_cx_collector.decode.json_values import check_json_nesting, read_json_double, read_json_int, read_json_value
@@ -88,8 +90,8 @@ def _pair(pair: dict[str, Any], limits: DecodeLimits) -> Pair:
 
 
 def _text(value: dict[str, Any]) -> bytes:
-    """A list or a map as bytes; the same ones for all that hold what OTLP has no field for, nested deep."""
+    """A list, a map or bytes as protobuf has it; the same for all that protobuf cannot hold."""
     try:
-        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-    except orjson.JSONEncodeError:
+        return bytes(ParseDict(value, AnyValue(), ignore_unknown_fields=True).SerializeToString())
+    except (ParseError, EncodeError):
         return b""
