@@ -45,7 +45,7 @@ def traffic(minutes: range, a_minute: int, harmed: int = 0, **how: object) -> li
 
 
 def episode_of(rows: Sequence[Row], minutes: int = 70) -> tuple[Evaluation, Episode]:
-    found = judged([*traffic(range(60), 50), *rows], minutes)
+    found = judged([*traffic(range(60), 50), *rows, *traffic(range(65, minutes), 50)], minutes)
     (only,) = figures(found, START_S * NS).episodes
     return found, only
 
@@ -81,7 +81,7 @@ def test_an_attempt_counts_once_by_its_most_hurtful_execution() -> None:
     """Everybody fails twice at the cart (0.4 each) and then at payment (1)."""
     rows = [
         Row(row.at_s + late, row.attempt, step, outcome="failed", error_class=name)
-        for row in traffic(range(60, 65), 20)
+        for row in traffic(range(60, 65), 50)
         for late, step, name in ((0, "cart", "gone"), (0.1, "cart", "gone"), (0.2, "payment", "card"))
     ]
     found, episode = episode_of(rows)
@@ -104,9 +104,15 @@ def test_steps_are_compared_in_equivalent_minutes() -> None:
 
 
 def test_an_episode_that_harmed_nobody_who_came_is_one_of_missing_customers() -> None:
-    found, episode = episode_of(failing(range(60, 65), "card"))
-    quiet = replace(episode, start_s=START_S, end_s=START_S + 600)
-    assert cause(found.columns, quiet) == ledger.MISSING
+    found = judged(traffic(range(60), 50), 80)
+    (episode,) = figures(found, START_S * NS).episodes
+    assert cause(found.columns, episode) == ledger.MISSING
+    # Nor when more harm comes from those who stay away than from those who fail.
+    found = judged([*traffic(range(60), 50), *failing(range(60, 80), "card", attempts=5)], 80)
+    (episode,) = figures(found, START_S * NS).episodes
+    few = replace(episode, factors=replace(episode.factors, x=2.0), by_step={"payment": 1.9})
+    assert cause(found.columns, few) == ledger.MISSING
+    assert cause(found.columns, replace(few, by_step={"payment": 2.1})) == "payment/card"
 
 
 def test_an_entry_is_the_episode_with_its_cause_and_people() -> None:

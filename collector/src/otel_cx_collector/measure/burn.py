@@ -24,7 +24,7 @@ CERTAINTY: Final = 0.05
 COVERAGE_MIN: Final = 0.9
 """Below this share of measured slices a window says nothing (1.4)."""
 LONGEST_S: Final = max(pair.long_ns for pair in PAIRS.values()) // NS
-"""No policy looks further back: what ``Slices.since`` must keep."""
+"""No policy looks further back."""
 _ROUNDING: Final = 1e-12
 """Relative: a burn that equals the factor is not above it, whatever floating point makes of it."""
 
@@ -151,58 +151,10 @@ class Slices:
         return self.start_s + len(self) * SLICE_S
 
     @classmethod
-    def of(cls, columns: Columns, objective: Objective, to_s: int) -> Self:
-        """From the journey's first data to slice boundary ``to_s``."""
-        first = int(columns.time.min()) // NS // SLICE_S * SLICE_S if len(columns) else to_s
-        start_s = min(first, to_s)
-        return cls(start_s, *map(_running, _sums(columns, objective, start_s, to_s)))
-
-    @classmethod
     def of_counts(cls, start_s: int, failures: Ints, events: Ints) -> Self:
         """From unweighted counts, one entry a slice."""
         bad, total = _running(failures), _running(events)
         return cls(start_s, bad * WEIGHT_ONE, total * WEIGHT_ONE, bad, total)
-
-    def extended(self, columns: Columns, objective: Objective, to_s: int, changed_s: int) -> Self:
-        """The same, up to ``to_s``, with every slice from boundary ``changed_s`` on counted anew.
-
-        Slices before it stay as they are, also where their rows are gone: ``changed_s`` is the slice of the earliest
-        row that came since. ``to_s`` may not lie before ``end_s``.
-        """
-        kept = (min(changed_s, self.end_s) - self.start_s) // SLICE_S
-        if kept < 0:
-            return type(self).of(columns, objective, to_s)
-        fresh = _sums(columns, objective, self.start_s + kept * SLICE_S, to_s)
-        known = (self.bad, self.total, self.failures, self.events)
-        return type(self)(
-            self.start_s,
-            *(
-                np.concatenate([old[: kept + 1], old[kept] + np.cumsum(new)])
-                for old, new in zip(known, fresh, strict=True)
-            ),
-        )
-
-    def since(self, from_s: int) -> Self:
-        """Without the slices before boundary ``from_s``; keep ``LONGEST_S`` before the next T."""
-        cut = min(max(0, (from_s - self.start_s) // SLICE_S), len(self))
-        known = (self.bad, self.total, self.failures, self.events)
-        return type(self)(self.start_s + cut * SLICE_S, *(sums[cut:] - sums[cut] for sums in known))
-
-
-def _sums(columns: Columns, objective: Objective, from_s: int, to_s: int) -> tuple[Ints, Ints, Ints, Ints]:
-    """Bad, total, failures, events of each slice."""
-    good, counts = good_and_total(columns, objective)
-    rows = np.flatnonzero(counts & (columns.time >= from_s * NS) & (columns.time < to_s * NS))
-    index = (columns.time[rows] // NS - from_s) // SLICE_S
-    bad = ~good[rows]
-    count = max(0, (to_s - from_s) // SLICE_S)
-    weight = columns.weight[rows]
-    return (
-        np.bincount(index[bad], weight[bad], minlength=count).astype(np.int64),
-        np.bincount(index, weight, minlength=count).astype(np.int64),
-        np.bincount(index[bad], minlength=count),
-        np.bincount(index, minlength=count),
-    )
 
 
 def _running(counts: Ints) -> Ints:
@@ -246,7 +198,7 @@ def walk(
         ValueError: ``to_s`` is not covered by ``slices``.
     """
     if to_s > slices.end_s:
-        raise ValueError(f"slices end at {slices.end_s} and T is {to_s}; extend them to T first")
+        raise ValueError(f"slices end at {slices.end_s} and T is {to_s}; sum them up to T first")
     first = max(0, (from_s - slices.start_s) // SLICE_S) + 1
     end = np.arange(first, (to_s - slices.start_s) // SLICE_S + 1)
     if not len(end):

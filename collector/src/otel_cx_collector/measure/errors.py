@@ -6,18 +6,8 @@ import numpy as np
 
 from otel_cx_collector.events import WEIGHT_ONE
 from otel_cx_collector.inventory import Journey
-from otel_cx_collector.measure.columns import (
-    FAILED,
-    OK,
-    OUTCOMES,
-    REJECTED,
-    REJECTED_HARM,
-    Bools,
-    Columns,
-    Floats,
-    Ints,
-    coded,
-)
+from otel_cx_collector.measure import impact
+from otel_cx_collector.measure.columns import FAILED, OK, OUTCOMES, REJECTED, Bools, Columns, Floats, Ints, coded
 from otel_cx_collector.measure.evaluation import Evaluation
 from otel_cx_collector.measure.figures import ErrorClass
 
@@ -28,8 +18,7 @@ ERRORS_LIMIT: Final = 100
 def errors(found: Evaluation, from_ns: int, to_ns: int, limit: int = ERRORS_LIMIT) -> list[ErrorClass]:
     """Failures and rejections that ended in ``[from_ns, to_ns)`` by class, step and outcome; worst harm first.
 
-    Counts are weighted, customers are not. A rejection counts as the harm it is against a baseline (4.1). Maintenance
-    is left out.
+    Counts are weighted, customers are not. Rejections harm where there is a baseline of them. Maintenance is left out.
     """
     columns = found.columns
     inside = np.flatnonzero((columns.time >= from_ns) & (columns.time < to_ns) & ~columns.maintenance)
@@ -47,7 +36,7 @@ def errors(found: Evaluation, from_ns: int, to_ns: int, limit: int = ERRORS_LIMI
     tries = np.bincount(group[recoverable], weight[recoverable], minlength=count)
     again = later_ok(columns)[wrong]
     recovered = np.bincount(group[again], weight[again], minlength=count)
-    harm = _harm(columns, inside, wrong, group, count)
+    harm = _harm(found, inside, wrong, group, count)
     customers = _customers(columns, wrong, group, count)
     executed = np.bincount(columns.step[inside], columns.weight[inside], minlength=steps)
     answer = []
@@ -79,23 +68,6 @@ def consequence(journey: Journey, error_class: str, step: str) -> str | None:
     return next((rule.consequence for rule in rules if rule.consequence), None)
 
 
-def worst(columns: Columns, rows: Ints, *, rejections: bool) -> tuple[Ints, Floats]:
-    """Of each harmed attempt, its execution with the largest g*h*v among ``rows``, and that (4.2).
-
-    Ties go to the earliest end, then span id, which is the order of ``rows``.
-    """
-    harm = columns.harm[rows]
-    if rejections:
-        rejected = (columns.outcome[rows] == REJECTED) & ~columns.maintenance[rows]
-        harm = np.where(rejected, REJECTED_HARM, harm)
-    hurt = np.flatnonzero(harm > 0)
-    worth = (harm * columns.value[rows])[hurt]
-    attempt = columns.attempt[rows[hurt]]
-    order = np.lexsort((rows[hurt], -worth, attempt))
-    first = order[np.flatnonzero(np.diff(attempt[order], prepend=-1))]
-    return rows[hurt[first]], worth[first]
-
-
 def later_ok(columns: Columns) -> Bools:
     """Of each execution, whether the same step of the same attempt was ok after it."""
     count = len(columns)
@@ -109,13 +81,15 @@ def later_ok(columns: Columns) -> Bools:
     return found
 
 
-def _harm(columns: Columns, inside: Ints, wrong: Ints, group: Ints, count: int) -> Floats:
+def _harm(found: Evaluation, inside: Ints, wrong: Ints, group: Ints, count: int) -> Floats:
     """Harm of the attempts whose most hurtful execution is of each group."""
-    rows, worth = worst(columns, inside, rejections=True)
+    columns = found.columns
+    window, steps = columns.window(inside), len(columns.journey.steps)
+    harmed = impact.most_hurtful(window, steps, rejections=found.rejections)
     member = np.full(len(columns), -1)
     member[wrong] = group
-    of = member[rows]
-    return np.asarray(np.bincount(of[of >= 0], worth[of >= 0], minlength=count), dtype=np.float64)
+    of = member[harmed.rows]
+    return np.asarray(np.bincount(of[of >= 0], harmed.worth[of >= 0], minlength=count), dtype=np.float64)
 
 
 def _customers(columns: Columns, wrong: Ints, group: Ints, count: int) -> Ints:

@@ -13,11 +13,10 @@ import pyarrow.compute as pc
 
 from otel_cx_collector.events import NS
 from otel_cx_collector.inventory import Journey
-from otel_cx_collector.measure.columns import FAILED, REJECTED, Columns, Floats, Ints, coded
-from otel_cx_collector.measure.errors import worst
+from otel_cx_collector.measure import impact
+from otel_cx_collector.measure.columns import FAILED, REJECTED, Columns, Ints, coded
 from otel_cx_collector.measure.evaluation import Evaluation
 from otel_cx_collector.measure.figures import Episode, HurtAgain, PaperCut
-from otel_cx_collector.measure.impact import score
 
 SLOW: Final = "slow"
 MISSING: Final = "missing customers"
@@ -61,37 +60,43 @@ class Entry:
 
 def entry(found: Evaluation, episode: Episode) -> Entry:
     """An episode of the journey as the ledger keeps it, with all that is known at the moment."""
-    rows, _ = _harmed(found.columns, episode)
     return Entry(
         journey=found.journey.name,
         cause=cause(found.columns, episode),
         start_s=episode.start_s,
         end_s=episode.end_s,
         harm_minutes=episode.harm_minutes,
-        customers=frozenset(_people(found.columns, rows)),
+        customers=frozenset(_people(found.columns, _harmed(found.columns, episode).rows)),
     )
 
 
 def cause(columns: Columns, episode: Episode) -> str:
     """Fingerprint of most of an episode's harm: ``step/error class``, the class of slow executions being ``slow``.
 
-    Each attempt counts with its most hurtful execution, in equivalent minutes; ties go to the first in the alphabet.
+    Each attempt counts with its most hurtful execution, in equivalent minutes; those of customers who did not come are
+    a cause of their own. Ties go to the first in the alphabet.
     """
-    rows, worth = _harmed(columns, episode)
-    if not len(rows):
-        return MISSING
-    wrong = (columns.outcome[rows] == FAILED) | (columns.outcome[rows] == REJECTED)
-    classes = columns.table["error_class"].take(rows).cast(pa.string())
-    names = coded(pc.if_else(pa.chunked_array([wrong]), classes, SLOW))
-    labels, steps = names.labels, columns.journey.steps
-    sums = np.bincount(columns.step[rows] * len(labels) + names.codes, worth, minlength=len(steps) * len(labels))
-    sums = sums.reshape(len(steps), len(labels))
-    minutes = np.array([episode.by_step.get(step.name, 0.0) for step in steps])
-    shares = sums / np.maximum(sums.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny) * minutes[:, None]
-    causes = {
-        f"{steps[at].name}/{labels[code] or 'failed'}": float(shares[at, code]) for at, code in np.argwhere(sums > 0)
-    }
+    causes = {MISSING: episode.factors.x} | _minutes_by_cause(columns, episode)
     return min(causes, key=lambda each: (-causes[each], each))
+
+
+def _minutes_by_cause(columns: Columns, episode: Episode) -> dict[str, float]:
+    """The equivalent minutes of each step, shared out by the worth of the executions of each class."""
+    harmed = _harmed(columns, episode)
+    if not len(harmed.rows):
+        return {}
+    outcome, steps = columns.outcome[harmed.rows], columns.journey.steps
+    wrong = (outcome == FAILED) | (outcome == REJECTED)
+    classes = columns.table["error_class"].take(harmed.rows).cast(pa.string())
+    names = coded(pc.if_else(pa.chunked_array([wrong]), classes, SLOW))
+    cells = harmed.step * len(names.labels) + names.codes
+    sums = np.bincount(cells, harmed.worth, minlength=len(steps) * len(names.labels)).reshape(len(steps), -1)
+    return {
+        f"{steps[at].name}/{names.labels[code] or 'failed'}": float(
+            episode.by_step.get(steps[at].name, 0.0) * sums[at, code] / sums[at].sum()
+        )
+        for at, code in np.argwhere(sums > 0).tolist()
+    }
 
 
 def paper_cuts(
@@ -162,10 +167,11 @@ def harmed_customers(found: Evaluation, from_s: int, to_s: int) -> pa.Table:
     return picked.cast(NOBODY.schema).filter(pc.not_equal(picked["customer"].cast(pa.string()), ""))
 
 
-def _harmed(columns: Columns, episode: Episode) -> tuple[Ints, Floats]:
-    """The most hurtful execution of each attempt that an episode harmed, and its g*h*v."""
-    inside = (columns.time >= episode.start_s * NS) & (columns.time < episode.end_s * NS)
-    return worst(columns, np.flatnonzero(inside), rejections=episode.baseline != "none")
+def _harmed(columns: Columns, episode: Episode) -> impact.Harmed:
+    """The most hurtful execution of each attempt that an episode harmed."""
+    rows = np.flatnonzero((columns.time >= episode.start_s * NS) & (columns.time < episode.end_s * NS))
+    rejections = episode.baseline != "none"
+    return impact.most_hurtful(columns.window(rows), len(columns.journey.steps), rejections=rejections)
 
 
 def _people(columns: Columns, rows: Ints) -> list[str]:
@@ -186,16 +192,16 @@ def _paper_cut(journey: Journey, name: str, entries: list[Entry], days: int) -> 
         cause=name,
         episodes=len(entries),
         harm_minutes=harm,
-        score=score(harm),
+        score=impact.score(harm),
         budget_share=share,
         customers=len(frozenset().union(*(each.customers for each in entries))),
-        raised=(share is not None and share > BUDGET_SHARE) or score(harm) >= SCORE_RAISED,
+        raised=(share is not None and share > BUDGET_SHARE) or impact.score(harm) >= SCORE_RAISED,
         last_s=max(each.end_s for each in entries),
     )
 
 
 def _budget_share(journey: Journey, harm_minutes: float, days: int) -> float | None:
     """Equivalent minutes of the outage minutes that the availability target allows in so many days (4.6)."""
-    available = [o for o in journey.objectives if o.sli == "availability"]
-    whole = [o.target for o in available if o.step is None] or [o.target for o in available]
-    return harm_minutes / ((1 - min(whole)) * days * DAY_S / 60) if whole else None
+    if not any(objective.sli == "availability" for objective in journey.objectives):
+        return None
+    return harm_minutes / (impact.tolerance(journey) * days * DAY_S / 60)
