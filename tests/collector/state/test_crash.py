@@ -91,7 +91,7 @@ def one_life(nursery: subprocess.Popen[bytes], work: str) -> list[str]:
     worker = begin(nursery, work)
     assert nursery.stdout is not None
     said = [nursery.stdout.readline()]  # it is at work
-    time.sleep(random.uniform(0, 0.1))
+    time.sleep(random.uniform(0, 0.05))
     return [line.decode().strip() for line in said + end(nursery, worker)]
 
 
@@ -155,7 +155,7 @@ def test_every_notice_arrives_through_kill_9_in_order_and_at_most_one_a_crash_ar
 ) -> None:
     told = [
         notice(key=f"{incident}:{number}", incident=incident, sequence=number)
-        for number in range(60)
+        for number in range(40)
         for incident in "abcd"
     ]
     with State.open(path) as state:
@@ -176,7 +176,7 @@ def test_every_notice_arrives_through_kill_9_in_order_and_at_most_one_a_crash_ar
     assert len(sent) - len(told) <= lives
     first = list(dict.fromkeys(sent))
     for incident in "abcd":
-        assert [key for key in first if key.startswith(incident)] == [f"{incident}:{number}" for number in range(60)]
+        assert [key for key in first if key.startswith(incident)] == [f"{incident}:{number}" for number in range(40)]
 
 
 def test_a_notice_whose_courier_died_before_it_said_so_is_due_again_with_the_same_key(

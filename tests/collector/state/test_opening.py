@@ -151,6 +151,15 @@ def test_a_database_that_another_process_holds_is_unavailable_and_then_not(
         assert state.load() == Saved(10, 1, b"x")
 
 
+def test_more_readers_than_connections_are_told_to_come_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "BUSY_MS", 20)
+    monkeypatch.setattr(database, "CONNECTIONS", 1)
+    with State.open(path) as state:
+        with state._database.reading(), pytest.raises(Unavailable, match="busy with other reads; try again"):
+            state.load()
+        assert state.load() is None
+
+
 def test_a_closed_state_refuses_instead_of_opening_again(path: Path) -> None:
     state = State.open(path)
     state.close()

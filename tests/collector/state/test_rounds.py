@@ -208,3 +208,23 @@ def test_writers_in_many_threads_lose_nothing(state: State, notice: Callable[...
         writer.join()
     assert state.undelivered() == 80
     assert [state.kept(str(who)) for who in range(4)] == ["19"] * 4
+
+
+def test_two_states_of_one_file_wait_for_each_other(path: Path, notice: Callable[..., NewNotice]) -> None:
+    failures: list[BaseException] = []
+
+    def write(state: State, who: int) -> None:
+        try:
+            for number in range(50):
+                state.commit(Round(10, 1, b"", notices=(notice(key=f"{who}:{number}"),)))
+        except BaseException as error:  # noqa: BLE001 - shown below
+            failures.append(error)
+
+    with State.open(path) as first, State.open(path) as second:
+        writers = [threading.Thread(target=write, args=(state, who)) for who, state in enumerate((first, second))]
+        for writer in writers:
+            writer.start()
+        for writer in writers:
+            writer.join()
+        assert failures == []
+        assert first.undelivered() == second.undelivered() == 100

@@ -4,6 +4,7 @@ Every write is one transaction that is on the disk when it returns; a read sees 
 another, readers never wait for them.
 """
 
+import errno
 import os
 import stat
 import threading
@@ -19,9 +20,12 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from otel_cx_collector.errors import CollectorError, Unavailable, UserError
 
 BUSY_MS: Final = 5000
-"""How long a statement waits for another process that writes."""
+"""How long a statement waits for another process that writes, and a thread for a free connection."""
+CONNECTIONS: Final = 15
+"""Most at a time: that many threads read at once, others wait."""
 
-_WRITES: Final = "otel_cx_writes"
+_BEGIN: Final = "otel_cx_begin"
+"""Option of a connection: the statement that begins its transaction; None: there is none."""
 _OPERATOR: Final = ("SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH", "SQLITE_READONLY")
 """Failures that pass only when somebody changes something."""
 
@@ -50,21 +54,26 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Reads of one moment."""
-        with self._reader, self._connected(writes=False) as connection:
+        with self._reader, self._connected("BEGIN") as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """One transaction: on the disk when the block ends, undone when it raises."""
-        with self._writer, self._connected(writes=True) as connection:
+        with self._writer, self._connected("BEGIN IMMEDIATE") as connection:
             yield connection
 
+    def write_ahead(self) -> None:
+        """Readers and the writer no longer wait for each other. Lasts; written once the file is known to be ours."""
+        with self._writer, self._connected(None) as connection:
+            connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+
     @contextmanager
-    def _connected(self, *, writes: bool) -> Iterator[Connection]:
+    def _connected(self, begin: str | None) -> Iterator[Connection]:
         if self._closed:
             raise Unavailable(f"{self.where} is closed: the collector is stopping")
         try:
-            with self.engine.connect() as connection, connection.execution_options(**{_WRITES: writes}).begin():
+            with self.engine.connect() as connection, connection.execution_options(**{_BEGIN: begin}).begin():
                 yield connection
         except PoolTimeout as error:
             raise Unavailable(f"{self.where} is busy with other reads; try again") from error
@@ -83,16 +92,13 @@ def file(path: Path) -> Database:
     """
     try:
         _directory(path.parent)
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            os.fchmod(fd, 0o600)
-        finally:
-            os.close(fd)
+        _file(path)
     except OSError as error:
         raise UserError(
             f"{path} cannot hold control's state: {error.strerror}; name a file in a directory that this user owns"
         ) from error
-    engine = create_engine(URL.create("sqlite", database=str(path)))
+    url = URL.create("sqlite", database=str(path))
+    engine = create_engine(url, pool_size=CONNECTIONS, max_overflow=0, pool_timeout=BUSY_MS / 1000)
     _prepare(engine)
     return Database(engine, str(path), shared=False)
 
@@ -105,20 +111,21 @@ def _directory(directory: Path) -> None:
         directory.chmod(0o700)
 
 
+def _file(path: Path) -> None:
+    """Made, or made ours alone. One that exists is not opened here: closing it would drop SQLite's locks (POSIX)."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        if not path.is_file():
+            raise OSError(errno.EISDIR, os.strerror(errno.EISDIR)) from None
+        path.chmod(0o600)
+
+
 def memory() -> Database:
     """A database that ends with the process: for tests and replays."""
     engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
     _prepare(engine)
     return Database(engine, "control's state in memory", shared=True)
-
-
-def write_ahead(database: Database) -> None:
-    """Readers and the writer no longer wait for each other. Lasts; written once the file is known to be ours."""
-    connection = database.engine.raw_connection()
-    try:
-        connection.cursor().execute("PRAGMA journal_mode = WAL").close()
-    finally:
-        connection.close()
 
 
 def _prepare(engine: Engine) -> None:
@@ -134,8 +141,9 @@ def _prepare(engine: Engine) -> None:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        writes = connection.get_execution_options().get(_WRITES, False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        statement = connection.get_execution_options().get(_BEGIN)
+        if statement is not None:
+            connection.exec_driver_sql(statement)
 
 
 def _told(error: DBAPIError, where: str) -> CollectorError | None:

@@ -18,21 +18,22 @@ def put(connection: Connection, incident: Incident, revision: int | None = None)
     Raises:
         Stale: It lacks an entry of the history that is stored, or ``revision`` is given and is not the stored one.
     """
+    text = to_json(incident)
     stored = connection.execute(
         select(INCIDENTS.c.revision, INCIDENTS.c.body).where(INCIDENTS.c.id == incident.id)
     ).first()
     if stored is None:
-        connection.execute(insert(INCIDENTS).values(_values(incident, 1)))
-        _freeze(connection, incident)
+        connection.execute(insert(INCIDENTS).values(_values(incident, 1, text)))
+        _freeze(connection, incident, text)
         return
     before = from_json(stored.body)
     _refuse_stale(before, stored.revision, incident, revision)
-    if incident == before:
+    if text == stored.body:
         return
-    values = _values(incident, stored.revision + 1)
+    values = _values(incident, stored.revision + 1, text)
     connection.execute(update(INCIDENTS).where(INCIDENTS.c.id == incident.id).values(values))
     if len(incident.history) > len(before.history):
-        _freeze(connection, incident)
+        _freeze(connection, incident, text)
 
 
 def act(connection: Connection, incident: Incident, audit: Audit, revision: int | None) -> None:
@@ -110,20 +111,18 @@ def _stale(incident: Incident, stored: str, given: str) -> str:
     return f"incident {incident.id!r} was changed meanwhile: {stored} stored, {given} given; read it again"
 
 
-def _freeze(connection: Connection, incident: Incident) -> None:
-    connection.execute(
-        insert(HISTORY).values(incident=incident.id, entries=len(incident.history), body=to_json(incident))
-    )
+def _freeze(connection: Connection, incident: Incident, text: str) -> None:
+    connection.execute(insert(HISTORY).values(incident=incident.id, entries=len(incident.history), body=text))
 
 
-def _values(incident: Incident, revision: int) -> dict[str, Any]:
+def _values(incident: Incident, revision: int, text: str) -> dict[str, Any]:
     return {
         "id": incident.id,
         "journey": incident.journey,
         "opened_s": incident.opened_s,
         "ended_s": _ended(incident),
         "revision": revision,
-        "body": to_json(incident),
+        "body": text,
     }
 
 

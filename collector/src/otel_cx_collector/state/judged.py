@@ -38,7 +38,7 @@ def record(connection: Connection, records: tuple[Record, ...]) -> None:
         key = {"journey": entry.journey, "rule": entry.rule, "at_s": entry.at_s}
         known = select(RECORDS.c.id).where(*(RECORDS.c[name] == value for name, value in key.items()))
         if connection.execute(known).first() is None:
-            body = json.dumps(_RECORD.dump_python(entry, mode="json"), ensure_ascii=False, separators=(",", ":"))
+            body = json.dumps(_RECORD.dump_python(entry, mode="json"), separators=(",", ":"))
             connection.execute(insert(RECORDS).values(**key, body=body))
 
 

@@ -44,18 +44,18 @@ def waiting(connection: Connection, channel: str, incident: str) -> list[Notice]
 
 def end(connection: Connection, notice_id: int, at_s: int, state: DeliveryState, error: str) -> None:
     """It was tried for the last time. One that has ended stays as it is."""
-    _tried(connection, notice_id, state=state, error=error[:ERROR_CHARS], ended_s=at_s, tries=NOTICES.c.tries + 1)
+    _tried(connection, notice_id, state=state, error=_kept(error), ended_s=at_s, tries=NOTICES.c.tries + 1)
 
 
 def failed(connection: Connection, notice_id: int, error: str, retry_at_s: int) -> None:
     """It was tried in vain and waits for the next try."""
     state = DeliveryState.WAITING
-    _tried(connection, notice_id, state=state, error=error[:ERROR_CHARS], due_s=retry_at_s, tries=NOTICES.c.tries + 1)
+    _tried(connection, notice_id, state=state, error=_kept(error), due_s=retry_at_s, tries=NOTICES.c.tries + 1)
 
 
 def held(connection: Connection, notice_id: int, until_s: int, why: str) -> None:
     """It was not tried, on purpose."""
-    _tried(connection, notice_id, state=DeliveryState.HELD, error=why[:ERROR_CHARS], due_s=until_s)
+    _tried(connection, notice_id, state=DeliveryState.HELD, error=_kept(why), due_s=until_s)
 
 
 def undelivered(connection: Connection) -> int:
@@ -75,6 +75,11 @@ def _tried(connection: Connection, notice_id: int, **values: Any) -> None:
     connection.execute(update(NOTICES).where(NOTICES.c.id == notice_id, _OPEN).values(values))
 
 
+def _kept(error: str) -> str:
+    """As much as is kept, as text that a database takes: a target may answer with half a character."""
+    return error[:ERROR_CHARS].encode("utf-8", "replace").decode()
+
+
 def _values(notice: NewNotice) -> dict[str, Any]:
     return {
         "channel": notice.channel,
@@ -85,7 +90,7 @@ def _values(notice: NewNotice) -> dict[str, Any]:
         "severity": notice.severity,
         "at_s": notice.at_s,
         "group_key": notice.group,
-        "body": json.dumps(notice.body, ensure_ascii=False),
+        "body": json.dumps(notice.body, separators=(",", ":")),
         "due_s": notice.due_s,
         "state": DeliveryState.WAITING,
         "tries": 0,

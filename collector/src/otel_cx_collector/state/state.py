@@ -45,7 +45,7 @@ class State:
         opened = database.file(path)
         try:
             migrate(opened)
-            database.write_ahead(opened)
+            opened.write_ahead()
         except BaseException:
             opened.close()
             raise

@@ -4,8 +4,6 @@ from alembic import context
 
 from otel_cx_collector.state.migrate import VERSION_TABLE
 
-context.configure(
-    connection=context.config.attributes["connection"], version_table=VERSION_TABLE, transactional_ddl=True
-)
+context.configure(connection=context.config.attributes["connection"], version_table=VERSION_TABLE)
 with context.begin_transaction():
     context.run_migrations()
