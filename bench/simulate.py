@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import gamma
+from scipy.stats import gamma, poisson
 
 from otel_cx_collector import inventory
 from otel_cx_collector.events import SLICE_S
@@ -37,9 +37,9 @@ class Arithmetic:
     """factor·(1 - target)·long/error_rate, without the guard."""
 
 
-def policies(target: str) -> list[Policy]:
-    """The default pairs at a target over 30 days."""
-    objective = f"{{sli: availability, target: {target}, window: 30d}}"
+def policies(target: str, window: str) -> list[Policy]:
+    """The default pairs at a target over a window."""
+    objective = f"{{sli: availability, target: {target}, window: {window}}}"
     file = inventory.parse(f"journeys: {{simulated: {{steps: [step], objectives: [{objective}]}}}}")
     return burn.policies(file.journeys["simulated"])
 
@@ -101,9 +101,16 @@ def arithmetic(policy: Policy, rate: float, share: float) -> Arithmetic:
     return Arithmetic(seconds if evident <= policy.long_s and math.isfinite(plain) else math.inf, plain)
 
 
-def needed(policy: Policy, rate: float) -> int:
-    """Fewest failures among the executions of a full long window that are above the limit for certain."""
-    events = rate * policy.long_s / 3600
+def needed(policy: Policy, rate: float) -> float:
+    """Fewest failures that are above the limit for certain, averaged over how many executions a long window has."""
+    mean = rate * policy.long_s / 3600
+    spread = np.unique(np.round(mean + math.sqrt(mean) * np.linspace(-3, 3, 61)))
+    sizes = spread[spread > 0]
+    likely = poisson.pmf(sizes, mean)
+    return float(np.average([_needed(policy, events) for events in sizes.tolist()], weights=likely))
+
+
+def _needed(policy: Policy, events: float) -> int:
     failures = np.arange(MIN_FAILURES, int(events) + MIN_FAILURES + 1, dtype=np.float64)
     enough = burn.certain(failures, np.maximum(failures, events), policy.limit) & (failures > policy.limit * events)
     return int(failures[np.argmax(enough)]) if enough.any() else int(events) + MIN_FAILURES
@@ -173,9 +180,10 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=400, help="outages a rate and size")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--target", default="99.9%")
+    parser.add_argument("--window", default="30d")
     asked = parser.parse_args()
     rng = np.random.default_rng(asked.seed)
-    watched = policies(asked.target)
+    watched = policies(asked.target, asked.window)
     if asked.months:
         print_false(rng, watched, asked.months)
         print()
