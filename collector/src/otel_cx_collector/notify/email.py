@@ -23,6 +23,8 @@ from otel_cx_collector.notify.story import headline, story_of
 from otel_cx_collector.notify.targets import Target, connect
 from otel_cx_collector.notify.words import Parcel, Refused, Retry, Sent
 
+UNFOLDED: Final = SMTP.clone(max_line_length=998)
+"""Lines as long as RFC 5322 allows: folded at 78, a subject would begin with an empty line."""
 MAX_REPLY: Final = 64 * 1024
 """Bytes of a server's replies in one connection."""
 MAX_PARTLY: Final = 1000
@@ -143,10 +145,11 @@ def message_of(parcel: Parcel, config: Email) -> EmailMessage:
     """The mail. Its Message-ID is made from the key: a duplicate is the same mail."""
     stories = tuple(map(story_of, parcel.notices))
     domain = config.sender.partition("@")[2]
-    message = EmailMessage(policy=SMTP)
+    subject = headline(stories)
+    message = EmailMessage(policy=UNFOLDED if subject.isascii() else SMTP)
     message["From"] = config.sender
     message["To"] = ", ".join(config.to)
-    message["Subject"] = headline(stories)
+    message["Subject"] = subject
     message["Date"] = format_datetime(datetime.fromtimestamp(parcel.now_s, UTC))
     message["Message-ID"] = _message_id(parcel.key, domain)
     thread = _message_id(f"thread:{stories[0].id}", domain)

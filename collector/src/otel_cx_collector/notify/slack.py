@@ -24,6 +24,8 @@ MAX_FIELDS: Final = 10
 """Of one section (Slack's limit); label and text take one each."""
 MAX_SECTION: Final = 3000
 """Characters of a section's text (Slack's limit)."""
+MAX_LINK: Final = 1400
+"""Characters of an address, escaped, so that two fit into a text of 3000; a longer one is left out."""
 MAX_BLOCKS: Final = 50
 """Of one message (Slack's limit)."""
 SHORTENED: Final = 2
@@ -75,7 +77,8 @@ def _blocks(story: Story, *, alone: bool) -> list[dict[str, Any]]:
     lines = story.lines if alone else story.lines[:SHORTENED]
     fields = [_plain(text, MAX_FIELD) for line in lines for text in line]
     blocks += [{"type": "section", "fields": fields[at : at + MAX_FIELDS]} for at in range(0, len(fields), MAX_FIELDS)]
-    links = [f"<{escaped(link)}|{name}>" for link, name in ((story.link, "Open"), (story.runbook, "Runbook")) if link]
+    named = ((escaped(story.link), "Open"), (escaped(story.runbook), "Runbook"))
+    links = [f"<{link}|{name}>" for link, name in named if 0 < len(link) <= MAX_LINK]
     if links:
         blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": " · ".join(links)}]})
     return blocks

@@ -203,7 +203,7 @@ class Worker:
         if now_s < self._next_s:
             return
         self._next_s = now_s + RESEND_S
-        notices = tuple(notice for notice in map(_again, self._standing()) if wanted(self._channel, notice.severity))
+        notices = tuple(self._standing())
         if notices:
             self._aside(lambda line: self._sender.send(Parcel(notices, now_s), line), "open alerts", now_s)
 
