@@ -219,6 +219,28 @@ def test_those_who_wait_together_share_one_sync(log: Log, batch: Batch, monkeypa
     assert len(syncs) == 2
 
 
+def test_those_who_wait_together_are_written_by_their_columns_and_each_kind_in_the_order_it_came(
+    log: Log, batch: Batch, directory: Path
+) -> None:
+    def other(number: int) -> pa.RecordBatch:
+        return batch(number).rename_columns(["other"])
+
+    log.append(batch(0))
+    threads = []
+    with log._writing:
+        for number in range(1, 13):
+            made = (batch, other)[number % 2](number)
+            threads.append(threading.Thread(target=log.append, args=(made,)))
+            threads[-1].start()
+            while len(log._queue) < number:
+                pass
+    for thread in threads:
+        thread.join()
+    found = [(it.schema.names[0], it[0][0].as_py()) for _, it in log.read(0)]
+    assert found == [("id", n) for n in range(0, 13, 2)] + [("other", n) for n in range(1, 13, 2)]
+    assert len(list(directory.glob("*.seg"))) == 2
+
+
 def test_no_batch_is_acknowledged_before_its_sync_has_returned(
     log: Log, batch: Batch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
