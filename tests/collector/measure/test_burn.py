@@ -111,6 +111,16 @@ def test_an_alerts_list_leaves_nothing_out() -> None:
     assert burn.left_out(chosen("sli: availability, target: 93%", "6h/30m")) == []
 
 
+def test_a_page_that_fires_within_the_budget_is_said_so_at_load() -> None:
+    first, second = burn.eager(file("sli: latency, step: cart, threshold: 1s, target: 99%, window: 1d"))
+    assert first == (
+        "journey checkout: 1h/5m of latency of step cart over 1d pages at a burn of 0.48, below the pace of 1 that the "
+        "target allows; lengthen the window, or write alerts: with other pairs, or [] for none"
+    )
+    assert second.startswith("journey checkout: 6h/30m of latency of step cart over 1d pages at a burn of 0.2,")
+    assert burn.eager(file("sli: availability, target: 99%, window: 7d")) == []
+
+
 def test_a_pair_whose_factor_is_just_the_largest_burn_can_never_fire() -> None:
     """6·(50 d/30 d) = 10 = 1/(1 - 90 %), whatever floating point makes of 1 - 0.9."""
     assert "6h/30m" not in watched("sli: availability, target: 90%, window: 50d")

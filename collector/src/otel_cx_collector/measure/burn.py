@@ -75,6 +75,21 @@ def left_out(inventory: Inventory) -> list[str]:
     ]
 
 
+def eager(inventory: Inventory) -> list[str]:
+    """A sentence for each page that fires at a pace the target allows; for stderr at load.
+
+    A factor below 1 follows from a window of less than about 2 (1h/5m) or 5 days (6h/30m).
+    """
+    return [
+        f"journey {journey.name}: {policy.pair} of {_named(policy.objective)} over "
+        f"{format_duration(policy.objective.window_ns)} pages at a burn of {policy.factor:g}, below the pace of 1 that "
+        "the target allows; lengthen the window, or write alerts: with other pairs, or [] for none"
+        for journey in inventory.journeys.values()
+        for policy in policies(journey)
+        if policy.kind == "page" and policy.factor < 1
+    ]
+
+
 def _named(objective: Objective) -> str:
     return objective.sli if objective.step is None else f"{objective.sli} of step {objective.step}"
 
