@@ -88,6 +88,8 @@ def test_an_account_that_the_inventory_takes_plain_from_spans_is_taken_plain() -
     plain = rules(FILE + "identify: {account: {attribute: tenant.pseudo, hash: false}}")
     assert read({**RENEWAL, "account": "t-1"}, by=plain)[0].account == "t-1"
     assert read({**RENEWAL, "account": "Acme GmbH"}, by=plain)[0].account == KEYS.pseudonym("Acme GmbH")
+    hashed = rules(FILE + "identify: {account: {attribute: tenant.id}}")
+    assert read({**RENEWAL, "account": "t-1"}, by=hashed)[0].account == KEYS.pseudonym("t-1")
 
 
 def test_a_raw_account_without_a_key_is_refused_with_the_cure_and_never_shown() -> None:

@@ -186,7 +186,9 @@ def _account(name: str, value: Any, rules: FactRules) -> str:
 
 def _journey(name: str, value: Any, rules: FactRules) -> str:
     if not isinstance(value, str) or value not in rules.journeys:
-        raise UnreadableError(f"{name} {shown(value)} is not in the inventory", nearest(str(value), rules.journeys))
+        raise UnreadableError(
+            f"{name} {shown(value)} is not in the inventory", nearest(str(value), sorted(rules.journeys))
+        )
     return value
 
 

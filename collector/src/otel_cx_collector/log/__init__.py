@@ -21,7 +21,8 @@ A log is a directory of mode 0700, used by one process at a time, that holds
 
 A record is a head of 28 bytes (magic ``CXR1``, u32 length of the body, u64 sequence, u32 number of rows, u32 CRC-32 of
 the body, u32 CRC-32 of the 24 bytes before it) and the body: one record batch as an Arrow IPC message, whose schema is
-the segment's. Sequences grow strictly; there is a gap where an append failed, so that none is used twice.
+the segment's. Rows, levels and facts have a schema each, told apart by its metadata ``table``. Sequences grow strictly;
+there is a gap where an append failed, so that none is used twice.
 
 Opening checks every record. What the last segment's tail holds beyond its last whole record was never acknowledged and
 is cut off. A record that is wrong although all of it is there, or although others follow, is damage: it is told aloud,
