@@ -59,6 +59,16 @@ class Browser:
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         self.driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
         self.command("Page.addScriptToEvaluateOnNewDocument", source=WATCH)
+        self._origins: set[str] = set()
+
+    def reset(self) -> None:
+        """Be a viewer who was never here: no page, nothing stored, nothing permitted, the usual window."""
+        self.driver.get("about:blank")
+        for origin in self._origins:
+            self.command("Storage.clearDataForOrigin", origin=origin, storageTypes="all")
+        self._origins.clear()
+        self.command("Browser.resetPermissions")
+        self.look()
 
     def quit(self) -> None:
         self.driver.quit()
@@ -80,11 +90,12 @@ class Browser:
         """Load a page, and forget what earlier pages said."""
         self.driver.get_log("browser")  # type: ignore[no-untyped-call] # selenium
         self.driver.get(url)
+        self._origins.add("/".join(url.split("/")[:3]))
 
     def run(self, script: str, *arguments: Any) -> Any:
         return self.driver.execute_script(script, *arguments)
 
-    def until(self, script: str, *arguments: Any, patience_s: float = 15.0) -> Any:
+    def until(self, script: str, *arguments: Any, patience_s: float = 30.0) -> Any:
         """Wait for a script to answer something true."""
         end = time.monotonic() + patience_s
         while not (answer := self.run(script, *arguments)):

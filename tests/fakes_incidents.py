@@ -77,7 +77,7 @@ class FakeIncidents:
 
     def incidents(self, *, open_only: bool = False, limit: int = 100) -> list[Incident]:
         self._ask()
-        made = [self.acted.get(one.id, one) for one in self._incidents()]
+        made = [replace(self.acted.get(one.id, one), facts=one.facts) for one in self._incidents()]
         found = [one for one in made if not open_only or one.status is not Status.RESOLVED]
         return sorted(found, key=lambda one: -one.opened_s)[:limit]
 

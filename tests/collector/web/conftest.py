@@ -38,8 +38,15 @@ def serve(source: FakeSource) -> Iterator[Serve]:
         server.stop()
 
 
+@pytest.fixture
+def chromium(one_chromium: Browser) -> Browser:
+    """The browser, as new: nothing that an earlier test chose, even one that failed, is left in it."""
+    one_chromium.reset()
+    return one_chromium
+
+
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
+def one_chromium() -> Iterator[Browser]:
     """One Chromium for all tests; where it is missing they are skipped, with the reason in the summary."""
     missing = why_not()
     if missing:

@@ -14,7 +14,8 @@ from jsonschema import Draft202012Validator
 
 from otel_cx_collector.api.plain import rounded, to_json
 from otel_cx_collector.inventory import Observed
-from otel_cx_collector.views import words
+
+INCIDENT = "checkout-20261124T095000Z"
 
 PATHS = (
     ("/journeys", "/journeys"),
@@ -24,6 +25,22 @@ PATHS = (
     ("/journeys/deployment", "/journeys/{name}"),
     ("/journeys/checkout/series?range=6h", "/journeys/{name}/series"),
     ("/journeys/checkout/exemplars?limit=5", "/journeys/{name}/exemplars"),
+    ("/journeys/checkout/budgets", "/journeys/{name}/budgets"),
+    ("/journeys/support/budgets", "/journeys/{name}/budgets"),
+    ("/journeys/checkout/alerts?range=24h", "/journeys/{name}/alerts"),
+    ("/journeys/checkout/decision", "/journeys/{name}/decision"),
+    ("/journeys/dns-change/decision", "/journeys/{name}/decision"),
+    ("/journeys/checkout/records?limit=3", "/journeys/{name}/records"),
+    ("/journeys/checkout/errors", "/journeys/{name}/errors"),
+    ("/incidents?open=true&journey=checkout&limit=5", "/incidents"),
+    (f"/incidents/{INCIDENT}", "/incidents/{incident_id}"),
+    ("/incidents/dns-change-20261123T085000Z", "/incidents/{incident_id}"),
+    ("/paper-cuts?days=90", "/paper-cuts"),
+    ("/hurt-again?limit=3", "/hurt-again"),
+    ("/changes?range=6h", "/changes"),
+    ("/saturation", "/saturation"),
+    (f"/deliveries?incident={INCIDENT}&limit=3", "/deliveries"),
+    ("/deliveries", "/deliveries"),
     ("/inventory", "/inventory"),
     ("/traffic", "/traffic"),
     ("/intake", "/intake"),
@@ -90,19 +107,6 @@ def test_an_unmeasured_journey_has_no_score_and_says_why(url: str) -> None:
     assert "down or refusing" in answer["reason"]
 
 
-def test_the_page_and_the_api_say_the_same(url: str) -> None:
-    rows = ask(url, "/journeys")["journeys"]
-    page = httpx.get(f"{url}/").text
-    assert [row["name"] for row in rows] == re.findall(r'<tr id="row-([a-z-]+)"', page)
-    for row in rows:
-        html = page.partition(f'<tr id="row-{row["name"]}"')[2].partition("</tr>")[0]
-        assert words.percent(row["success"]) in html
-        assert words.score(row["live"]["score"]) in html
-        assert words.milliseconds(row["p95_ms"]) in html
-        assert row["budget"] is None or words.rough(row["budget"]["left"]) in html
-        assert row["customers"]["active"] == 0 or words.count(row["customers"]["affected"]) in html
-
-
 def test_observed_traffic_can_be_read_back(serve: Serve, source: FakeSource) -> None:
     assert [Observed.from_json(each) for each in ask(serve(), "/traffic")] == source.traffic()
 
@@ -121,6 +125,15 @@ def test_the_inventory_in_force_is_told_without_where_notices_go(url: str) -> No
         ("/journeys/checkout/exemplars?limit=0", 422, "bad-parameter", "limit is '0'"),
         ("/journeys/checkout/exemplars?limit=100000", 422, "bad-parameter", "200"),
         ("/nothing", 404, "not-served", "Not Found"),
+        ("/incidents/nope", 404, "unknown-incident", "there is no incident 'nope'"),
+        ("/incidents?limit=201", 422, "bad-parameter", "200"),
+        ("/incidents?open=perhaps", 422, "bad-parameter", "open is 'perhaps'"),
+        ("/incidents?journey=chekout", 404, "unknown-journey", "did you mean checkout"),
+        (f"/incidents/{'x' * 2000}", 422, "bad-parameter", "100"),
+        ("/paper-cuts?days=0", 422, "bad-parameter", "days is '0'"),
+        ("/paper-cuts?days=93", 422, "bad-parameter", "92"),
+        ("/journeys/chekout/budgets", 404, "unknown-journey", "did you mean checkout"),
+        ("/journeys/chekout/decision", 404, "unknown-journey", "did you mean checkout"),
         (f"/journeys/{'x' * 2000}", 422, "bad-parameter", "64"),
     ],
 )

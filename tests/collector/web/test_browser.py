@@ -10,7 +10,11 @@ from otel_cx_collector.web import WebServer, WebSettings
 
 pytestmark = pytest.mark.browser
 
-PAGES: Final = ("/", "/journeys/checkout", "/journeys/deployment", "/journeys/support", "/inventory")
+INCIDENT: Final = "/incidents/checkout-20261124T095000Z"
+PAGES: Final = (
+    *("/", "/journeys/checkout", "/journeys/deployment", "/journeys/support", "/inventory"),
+    *("/incidents", INCIDENT, "/incidents/dns-change-20261123T085000Z"),
+)
 LOOKS: Final = [(width, dark) for width in (1440, 390) for dark in (False, True)]
 
 KEPT: Final = """
@@ -39,7 +43,17 @@ def test_a_page_fits_breaks_no_policy_says_nothing_on_the_console_and_is_accessi
     assert chromium.complaints() == []
 
 
-@pytest.mark.parametrize("path", ["/nope", "/?range=1y", "/?range=7d", "/journeys/checkout?range=30d&by=plan,market"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/nope",
+        "/incidents/nope",
+        "/incidents?show=open&journey=signup",
+        "/?range=1y",
+        "/?range=7d",
+        "/journeys/checkout?range=30d&by=plan,market",
+    ],
+)
 def test_errors_and_picked_ranges_are_accessible_too(chromium: Browser, url: str, path: str) -> None:
     chromium.look()
     chromium.open(url + path)
@@ -78,11 +92,12 @@ def test_everything_can_be_reached_and_used_with_the_keyboard_alone(chromium: Br
     assert chromium.run("return document.activeElement.textContent") == "Skip to content"
     assert chromium.run("return document.activeElement.getBoundingClientRect().top") >= 0
     chromium.press("Enter", 13)
-    assert chromium.run("return document.activeElement.id") == "main"
+    chromium.until("return document.activeElement.id === 'main'")
     chromium.press("Tab", 9)
-    assert chromium.run("return document.activeElement.textContent") == "Checkout"
+    assert chromium.run("return document.activeElement.textContent") == "All incidents"
+    chromium.run("document.querySelector('#worst-title a').focus()")
     chromium.press("Enter", 13)
-    chromium.until("return location.pathname === '/journeys/checkout'")
+    chromium.until("return location.pathname === '/journeys/checkout' && document.readyState === 'complete'")
     chromium.drawn()
     reached = set()
     for _ in range(200):
@@ -106,12 +121,12 @@ def test_everything_can_be_reached_and_used_with_the_keyboard_alone(chromium: Br
         assert wanted in {each.replace("Theme: system", "Theme: light") for each in reached}
     chromium.run("document.querySelector('#slices-table summary').focus()")
     chromium.press("Enter", 13)
-    assert chromium.run("return document.getElementById('slices-table').open")
+    chromium.until("return document.getElementById('slices-table').open")
 
 
 def test_hostile_texts_are_shown_as_text_and_do_nothing(chromium: Browser, url: str) -> None:
     chromium.look()
-    for path in ("/journeys/checkout", "/inventory"):
+    for path in ("/journeys/checkout", "/inventory", INCIDENT):
         chromium.open(url + path)
         chromium.drawn()
         shown = chromium.text("main")

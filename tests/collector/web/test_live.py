@@ -1,52 +1,26 @@
 """Server-sent events: who is told what, when, and what is left behind."""
 
 import contextlib
-import json
 import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 import httpx
 import pytest
 from browsing import Serve
 from fakes_source import FakeSource
+from listening import listening
 
 from otel_cx_collector.web import WebServer, WebSettings
-
-Event = tuple[str, dict[str, Any]]
-
-
-@contextlib.contextmanager
-def listening(url: str, query: str, headers: dict[str, str] | None = None) -> Iterator[Iterator[Event]]:
-    """The events of one page: (event, data); heartbeats are ("beat", {})."""
-    with (
-        httpx.Client(timeout=20) as client,
-        client.stream("GET", f"{url}/events?{query}", headers=headers or {}) as answer,
-    ):
-        assert answer.status_code == 200, answer.read()
-        assert answer.headers["content-type"].startswith("text/event-stream")
-        yield events(answer.iter_lines())
-
-
-def events(lines: Iterator[str]) -> Iterator[Event]:
-    name = ""
-    for line in lines:
-        if line.startswith(": beat"):
-            yield "beat", {}
-        elif line.startswith("event: "):
-            name = line.removeprefix("event: ")
-        elif line.startswith("data: "):
-            yield name, json.loads(line.removeprefix("data: "))
 
 
 def mark(url: str, number: int) -> str:
     """What a page of this server's round calls itself."""
     found = re.search(r"seen=([0-9a-f]+)-", httpx.get(url).text)
     assert found
-    return f"{found[1]}-{number}"
+    return f"{found[1]}-{number}.0"
 
 
 def eventually(condition: Callable[[], bool]) -> None:

@@ -3,6 +3,7 @@
 import gzip
 import html
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import httpx
@@ -16,7 +17,11 @@ from otel_cx_collector.web import WebSettings
 from otel_cx_collector.web.guard import CSP
 from otel_cx_collector.web.static import Static
 
-PAGES = ("/", "/journeys/checkout", "/journeys/deployment", "/journeys/support", "/inventory")
+INCIDENT = "/incidents/checkout-20261124T095000Z"
+PAGES = (
+    *("/", "/journeys/checkout", "/journeys/deployment", "/journeys/support", "/inventory"),
+    *("/incidents", "/incidents?show=open&journey=login", INCIDENT, "/incidents/dns-change-20261123T085000Z"),
+)
 
 
 class Elements(HTMLParser):
@@ -37,6 +42,9 @@ ERRORS = (
     "/journeys/checkout?by=a,b",
     "/journeys/checkout?episode=x",
     "/events?page=x",
+    "/incidents/nope",
+    "/incidents?show=closed",
+    "/incidents?journey=nope",
 )
 
 
@@ -66,7 +74,7 @@ def test_no_page_has_an_inline_style_handler_or_script(url: str, path: str) -> N
     assert all("src" in names or names.get("type") == "application/json" for names in scripts)
 
 
-@pytest.mark.parametrize("path", ["/journeys/checkout", "/inventory"])
+@pytest.mark.parametrize("path", ["/journeys/checkout", "/inventory", INCIDENT])
 def test_texts_out_of_spans_stand_on_the_page_as_text(url: str, path: str) -> None:
     page = httpx.get(url + path).text
     for text in HOSTILE:
@@ -194,8 +202,88 @@ def test_the_state_of_a_page_is_in_its_address(url: str) -> None:
 def test_a_live_page_follows_what_comes_after_the_round_it_shows(serve: Serve, source: FakeSource) -> None:
     source.rounds = 41
     page = httpx.get(serve() + "/journeys/checkout?by=plan,region").text
-    address = r'data-events="/events\?page=journey&amp;name=checkout&amp;by=plan,region&amp;seen=[0-9a-f]{8}-41"'
+    address = r'data-events="/events\?page=journey&amp;name=checkout&amp;by=plan,region&amp;seen=[0-9a-f]{8}-41\.0"'
     assert re.search(address, page)
+
+
+def test_an_incident_begins_with_severity_since_when_who_and_what_to_do(url: str) -> None:
+    page = httpx.get(url + INCIDENT).text
+    order = [
+        "<title>P1 Checkout",
+        "severity-p1",
+        "Began ",
+        'id="tiles"',
+        'id="first"',
+        'id="act"',
+        'id="changes"',
+        'id="who"',
+    ]
+    places = [page.index(part) for part in order]
+    assert places == sorted(places)
+    assert "recommended</span>" in page.partition('id="first"')[2].partition("</section>")[0]
+
+
+def test_an_incident_shows_what_was_found_when_it_opened_and_what_the_rules_say_now(url: str) -> None:
+    said = httpx.get(url + INCIDENT).text.partition('<section id="decision"')[2].partition("</section>")[0]
+    frozen, _, now = said.partition("<h3>Now</h3>")
+    assert "impact score was 41 against 4" in frozen
+    assert "about 430 more sessions, 9 min at this rate" in now
+    assert "impact score was 50.6 against 4" in now
+
+
+def test_only_what_the_status_allows_is_offered(url: str) -> None:
+    offered = {
+        path: re.findall(r'type="submit" value="([a-z]+)"', httpx.get(url + path).text)
+        for path in (INCIDENT, "/incidents/dns-change-20261123T085000Z")
+    }
+    assert offered[INCIDENT] == ["annotate", "acknowledge", "mitigate", "resolve"]
+    assert offered["/incidents/dns-change-20261123T085000Z"] == ["annotate", "reopen"]
+
+
+def test_a_link_that_would_run_a_script_is_not_a_link(url: str) -> None:
+    for path in PAGES:
+        assert 'href="javascript' not in httpx.get(url + path).text
+
+
+def test_an_unknown_incident_is_called_one(url: str) -> None:
+    answer = httpx.get(url + "/incidents/nope")
+    assert answer.status_code == 404
+    assert "There is no such incident" in answer.text
+
+
+def test_the_filter_of_the_list_is_in_its_address(url: str) -> None:
+    page = httpx.get(url + "/incidents?show=open&journey=login").text
+    assert "Portal login</a>" in page
+    assert "Checkout</a>" not in page
+    assert 'href="/incidents?journey=login"' in page
+    assert 'data-events="/events?page=incidents&amp;show=open&amp;journey=login&amp;seen=' in page
+
+
+def test_without_incidents_each_page_says_so(serve: Serve, source: FakeSource) -> None:
+    source.outage = 0
+    source.inventory.journeys.pop("dns-change")
+    url = serve()
+    assert "No incident yet." in httpx.get(url + "/incidents").text
+    assert "No incident is open of Checkout." in httpx.get(url + "/incidents?show=open&journey=checkout").text
+    assert 'id="incidents" hidden' in httpx.get(url).text
+    page = httpx.get(url + "/journeys/signup").text
+    for said in ("No account has spent its share", "None in this range: no budget", "Nothing failed and nothing was"):
+        assert said in page
+
+
+def test_an_incident_of_a_journey_that_is_no_longer_listed_still_has_a_page(serve: Serve, source: FakeSource) -> None:
+    kept = source.incident(INCIDENT.rpartition("/")[2])
+    del source.inventory.journeys["checkout"]
+    source._incidents = lambda: [replace(kept, facts=None)]  # type: ignore[method-assign] # what was stored before
+    page = httpx.get(serve() + INCIDENT).text
+    assert "Its journey is no longer in the inventory" in page
+    assert "not counted yet" in page
+
+
+def test_unmeasured_resources_are_said_to_be_unreported(url: str) -> None:
+    resources = httpx.get(url + "/inventory").text.partition('<section id="resources"')[2].partition("</section>")[0]
+    assert "not reported" in resources
+    assert "needed by no journey: name it under <code>depends_on</code>" in resources
 
 
 def test_each_chart_has_a_role_a_sentence_and_its_data_as_a_table(url: str) -> None:
@@ -225,7 +313,9 @@ def test_a_first_visit_and_a_later_one_stay_within_what_views_promise(url: str, 
         file.name for file in (Static.__init__.__globals__["FOLDER"]).glob("*.[jc]s*") if file.suffix in {".js", ".css"}
     )
     files = [f"/static/{name}" for name in names]
-    assert transferred(url, ["/", "/journeys/checkout", "/inventory", *files], encoding) < 450_000
+    assert (
+        transferred(url, ["/", "/journeys/checkout", INCIDENT, "/incidents", "/inventory", *files], encoding) < 450_000
+    )
     for path in PAGES:
         assert transferred(url, [path], encoding) < 60_000
 

@@ -1,11 +1,13 @@
 """Routes of incidents: read them, and what people do to them. Who may write is the web server's to guard."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Annotated, Any, Final
 
 from fastapi import FastAPI, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 
 from otel_cx_collector.api.asking import Id, Limit, get
 from otel_cx_collector.api.judged import ChangeOut
@@ -20,6 +22,9 @@ from otel_cx_collector.views.source import Source
 
 MAX_BODY: Final = 16 * 1024
 """Bytes of a write: a name and a note, however they are escaped, and room to spare."""
+
+BODY_S: Final = 10.0
+"""Longest time that a body may take to come."""
 
 KIND: Final = "application/json"
 
@@ -107,7 +112,7 @@ def _write(api: FastAPI, source: Source, act: Act, acted: Callable[[], None]) ->
         f"/incidents/{{incident_id}}/{act.value}",
         operation_id=act.value,
         summary=f"{act.value.capitalize()} an incident",
-        responses={200: {"model": IncidentOut}, **described(404, 409, 413, 415, 422, 503)},
+        responses={200: {"model": IncidentOut}, **described(404, 408, 409, 413, 415, 422, 503)},
         response_model=None,
         openapi_extra={"requestBody": body},
     )
@@ -125,6 +130,15 @@ async def _body(request: Request) -> bytes:
     if kind != KIND:
         detail = f"the body is {kind[:64] or 'of no type'!r}"
         raise Refused(415, "not-json", "The body is not JSON", detail, f"Send it as {KIND}.")
+    try:
+        async with asyncio.timeout(BODY_S):
+            return await _read(request)
+    except (TimeoutError, ClientDisconnect):
+        detail = f"the body has not come within {BODY_S:g} s"
+        raise Refused(408, "too-slow", "The body did not come", detail, "Send it again.") from None
+
+
+async def _read(request: Request) -> bytes:
     body = bytearray()
     async for part in request.stream():
         body += part

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 SAID: Final = {
     404: "No such journey or incident.",
+    408: "The body did not come in time.",
     409: "The incident's status does not allow it; says what is possible.",
     413: "The body is larger than a name and a note.",
     415: "The body is not JSON.",
@@ -36,10 +37,11 @@ def described(*codes: int) -> dict[int | str, dict[str, Any]]:
 
 
 class Refused(CollectorError):  # noqa: N818 - a refusal, answered to the one who asked
-    """A request that is not looked at any further."""
+    """A write that cannot be done; when its body is not read to the end, the connection is closed behind it."""
 
     def __init__(self, status: int, kind: str, title: str, detail: str, cure: str) -> None:
-        self.answer = problem(status, kind, title, detail, cure)
+        unread = {408, 413, 415}
+        self.answer = problem(status, kind, title, detail, cure, {"Connection": "close"} if status in unread else None)
         super().__init__(detail)
 
 
