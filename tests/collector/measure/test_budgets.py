@@ -227,7 +227,15 @@ def test_an_attempt_has_failed_when_some_step_of_it_ended_failed() -> None:
 
 
 def test_maintenance_hurts_no_account() -> None:
-    assert hurt_accounts(judged(account("k.acme", 9, 9, at_s=4300), 4500, MAINTAINED)) == []
+    """It lasts from 4200 s to 4800 s."""
+    broken = account("k.acme", 9, 9, at_s=4300)
+    assert hurt_accounts(judged(broken, 4500, MAINTAINED)) == []
+    # Nor by a step of an attempt that went on after it, nor does it dilute what failed before it.
+    went_on = [Row(4810 + i, f"k.acme-{i}", "cart", account="k.acme") for i in range(9)]
+    assert hurt_accounts(judged([*broken, *went_on], 4860, MAINTAINED)) == []
+    healthy = account("k.zeta", 9, 0, at_s=4300)
+    before = [replace(row, attempt=f"before-{row.attempt}") for row in account("k.zeta", 5, 5, at_s=4100)]
+    assert hurt_accounts(judged([*healthy, *before], 4500, MAINTAINED)) == [("k.zeta", 5, 5)]
 
 
 def test_who_has_no_account_is_no_account() -> None:

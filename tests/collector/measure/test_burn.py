@@ -177,6 +177,11 @@ def test_an_error_rate_at_the_limit_fires_never() -> None:
     assert burn.fires_after_s(policy, 0.06) == float("inf")
     assert fired_after_s(policy, 0.06, a_slice=10**6, before=0) is None
     assert fired_after_s(policy, 0.0601, a_slice=10**6, before=0) is not None
+    # 54 of 375 are 14.4 %, though floating point says that 14.4 % of 375 are less. Evidence is plenty here.
+    policy = watched("sli: availability, target: 99%, window: 30d")["1h/5m"]
+    slices = of([540], [1000])
+    bad, total = (slices.bad // 10, slices.total * 375 // 1000)
+    assert walk(replace(slices, bad=bad, total=total), policy, 0, 10)[0] == []
 
 
 def test_it_resolves_when_the_short_window_burns_no_faster_than_the_factor() -> None:
@@ -221,6 +226,9 @@ def test_evidence_is_counted_in_executions_and_burn_in_weights() -> None:
     light = of([3], [4])
     assert len(walk(light, policy, 0, 10)[0]) == 1
     assert walk(replace(light, total=light.total * 1000), policy, 0, 10)[0] == []
+    # Four of 250 are 1.6 %, by chance perhaps: that each stands for a thousand makes it no more certain.
+    rare = of([4], [250])
+    assert walk(replace(rare, bad=rare.bad * 1000, total=rare.total * 1000), policy, 0, 10)[0] == []
 
 
 def test_the_long_window_must_be_certain_too() -> None:

@@ -233,7 +233,6 @@ def walk(
         else:
             alerts.append(_alert(policy, fired, moment))
             fired = None
-        at += 1
     if fired is not None:
         alerts.append(_alert(policy, fired, None))
     return alerts, BurnState(fired)
