@@ -60,21 +60,21 @@ def failing(minutes: range, error_class: str, attempts: int = 20, **how: object)
 def test_the_cause_is_the_step_and_class_of_most_of_the_harm() -> None:
     rows = [*failing(range(60, 62), "timeout"), *failing(range(62, 65), "card")]
     found, episode = episode_of(rows)
-    assert cause(found.columns, episode) == "payment/card"
+    assert cause(found, episode) == "payment/card"
 
 
 def test_slow_executions_are_called_slow_and_nameless_failures_failed() -> None:
     found, episode = episode_of(traffic(range(60, 65), 50, 40, duration_s=9))
-    assert cause(found.columns, episode) == "payment/slow"
+    assert cause(found, episode) == "payment/slow"
     found, episode = episode_of(failing(range(60, 65), ""))
-    assert cause(found.columns, episode) == "payment/failed"
+    assert cause(found, episode) == "payment/failed"
 
 
 def test_many_lightly_hurt_do_not_outweigh_a_few_hurt_badly() -> None:
     """Twenty failures are 20, twenty-five slow ones 0.1 each are 2.5."""
     slow = [Row(row.at_s, f"s{row.attempt}", duration_s=2) for row in traffic(range(60, 65), 25)]
     found, episode = episode_of([*failing(range(60, 65), "timeout"), *slow])
-    assert cause(found.columns, episode) == "payment/timeout"
+    assert cause(found, episode) == "payment/timeout"
 
 
 def test_an_attempt_counts_once_by_its_most_hurtful_execution() -> None:
@@ -85,7 +85,7 @@ def test_an_attempt_counts_once_by_its_most_hurtful_execution() -> None:
         for late, step, name in ((0, "cart", "gone"), (0.1, "cart", "gone"), (0.2, "payment", "card"))
     ]
     found, episode = episode_of(rows)
-    assert cause(found.columns, episode) == "payment/card"
+    assert cause(found, episode) == "payment/card"
 
 
 def test_steps_are_compared_in_equivalent_minutes() -> None:
@@ -100,19 +100,19 @@ def test_steps_are_compared_in_equivalent_minutes() -> None:
         ],
     ]
     found, episode = episode_of([*rare, *hurt])
-    assert cause(found.columns, episode) == "cart/gone"
+    assert cause(found, episode) == "cart/gone"
 
 
 def test_an_episode_that_harmed_nobody_who_came_is_one_of_missing_customers() -> None:
     found = judged(traffic(range(60), 50), 80)
     (episode,) = figures(found, START_S * NS).episodes
-    assert cause(found.columns, episode) == ledger.MISSING
+    assert cause(found, episode) == ledger.MISSING
     # Nor when more harm comes from those who stay away than from those who fail.
     found = judged([*traffic(range(60), 50), *failing(range(60, 80), "card", attempts=5)], 80)
     (episode,) = figures(found, START_S * NS).episodes
     few = replace(episode, factors=replace(episode.factors, x=2.0), by_step={"payment": 1.9})
-    assert cause(found.columns, few) == ledger.MISSING
-    assert cause(found.columns, replace(few, by_step={"payment": 2.1})) == "payment/card"
+    assert cause(found, few) == ledger.MISSING
+    assert cause(found, replace(few, by_step={"payment": 2.1})) == "payment/card"
 
 
 def test_an_entry_is_the_episode_with_its_cause_and_people() -> None:

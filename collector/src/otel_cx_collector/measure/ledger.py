@@ -62,7 +62,7 @@ def entry(found: Evaluation, episode: Episode) -> Entry:
     """An episode of the journey as the ledger keeps it, with all that is known at the moment."""
     return Entry(
         journey=found.journey.name,
-        cause=cause(found.columns, episode),
+        cause=cause(found, episode),
         start_s=episode.start_s,
         end_s=episode.end_s,
         harm_minutes=episode.harm_minutes,
@@ -70,13 +70,13 @@ def entry(found: Evaluation, episode: Episode) -> Entry:
     )
 
 
-def cause(columns: Columns, episode: Episode) -> str:
+def cause(found: Evaluation, episode: Episode) -> str:
     """Fingerprint of most of an episode's harm: ``step/error class``, the class of slow executions being ``slow``.
 
     Each attempt counts with its most hurtful execution, in equivalent minutes; those of customers who did not come are
     a cause of their own. Ties go to the first in the alphabet.
     """
-    causes = {MISSING: episode.factors.x} | _minutes_by_cause(columns, episode)
+    causes = {MISSING: episode.factors.x} | _minutes_by_cause(found.columns, episode)
     return min(causes, key=lambda each: (-causes[each], each))
 
 
