@@ -17,10 +17,10 @@ from opentelemetry.sdk.resources import Resource
 from otlp import grpc_server, http_server, post
 
 from otel_cx_collector import inventory
-from otel_cx_collector.app import Ingest
 from otel_cx_collector.clock import now_ns
 from otel_cx_collector.config import LogLimits, Settings
 from otel_cx_collector.events import NS, SLICE_S, facts_of
+from otel_cx_collector.ingest import Ingest
 from otel_cx_collector.inventory.decisions import Saturation
 from otel_cx_collector.inventory.quantities import format_time
 from otel_cx_collector.log import Log
@@ -146,7 +146,7 @@ SERVER = """
 import sys, threading
 from pathlib import Path
 from otel_cx_collector import inventory
-from otel_cx_collector.app import Ingest
+from otel_cx_collector.ingest import Ingest
 from otel_cx_collector.clock import now_ns
 from otel_cx_collector.config import LogLimits, Settings
 from otel_cx_collector.log import Log

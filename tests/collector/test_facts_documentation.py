@@ -10,11 +10,11 @@ import pytest
 from otlp import http_server
 
 from otel_cx_collector import inventory
-from otel_cx_collector.app import KEY_FILE, Ingest
 from otel_cx_collector.config import LogLimits, Settings
 from otel_cx_collector.decode import DecodeLimits, FactLimits
 from otel_cx_collector.decode.facts import FactRules, decode_facts
 from otel_cx_collector.events import FactKind, facts_of
+from otel_cx_collector.ingest import KEY_FILE, Ingest
 from otel_cx_collector.inventory.quantities import format_duration, parse_time
 from otel_cx_collector.log import Log
 from otel_cx_collector.measure.saturation import CARRIED_S

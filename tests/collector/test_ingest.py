@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from recordings import Step, request
 
-from otel_cx_collector import app, inventory
+from otel_cx_collector import ingest, inventory
 from otel_cx_collector.clock import now_ns
 from otel_cx_collector.config import LogLimits, Settings
 from otel_cx_collector.errors import UserError
@@ -24,9 +24,9 @@ def body(service: str, now: int) -> bytes:
 def test_services_whose_values_became_other_are_remembered_up_to_the_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app, "CULPRITS_MAX", 3)
+    monkeypatch.setattr(ingest, "CULPRITS_MAX", 3)
     with Log(tmp_path / "log", LogLimits(min_free_bytes=0)) as rows:
-        ingest = app.Ingest(inventory.parse(FILE), Settings(), rows, now_ns)
+        ingest = ingest.Ingest(inventory.parse(FILE), Settings(), rows, now_ns)
         for number in (0, 1, 2, 3, 4, 0):
             ingest.accept(Signal.TRACES, Encoding.JSON, body(f"service-{number}", now_ns()))
         assert rows.last == 6
@@ -36,17 +36,17 @@ def test_services_whose_values_became_other_are_remembered_up_to_the_limit(
 
 def test_hashed_ids_without_a_key_are_refused_at_the_start_with_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
     file = inventory.parse(FILE + "\nidentify: {customer: {attribute: enduser.id, hash: true}}")
-    monkeypatch.delenv(app.KEY_FILE, raising=False)
+    monkeypatch.delenv(ingest.KEY_FILE, raising=False)
     with pytest.raises(UserError, match=r"identify\.customer .* set OTELCX_KEY_FILE"):
-        app.hash_keys(file)
+        ingest.hash_keys(file)
 
 
 def test_the_key_file_that_the_sdk_reads_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "key").write_text("k1:a secret of more than sixteen\n")
-    monkeypatch.setenv(app.KEY_FILE, str(tmp_path / "key"))
-    keys = app.hash_keys(inventory.parse(FILE))
+    monkeypatch.setenv(ingest.KEY_FILE, str(tmp_path / "key"))
+    keys = ingest.hash_keys(inventory.parse(FILE))
     assert keys is not None
     assert keys.key_id == "k1"
-    monkeypatch.setenv(app.KEY_FILE, str(tmp_path / "nope"))
+    monkeypatch.setenv(ingest.KEY_FILE, str(tmp_path / "nope"))
     with pytest.raises(UserError, match="nope cannot be read"):
-        app.hash_keys(inventory.parse(FILE))
+        ingest.hash_keys(inventory.parse(FILE))

@@ -18,7 +18,7 @@ from typing import Annotated, Final, NoReturn
 import structlog
 import typer
 
-from otel_cx_collector import config, inventory, replay
+from otel_cx_collector import config, inventory, recording, replay
 from otel_cx_collector.app import App
 from otel_cx_collector.errors import CollectorError, UserError
 from otel_cx_collector.inventory import Inventory
@@ -162,7 +162,7 @@ def init(
 
 def _recorded(files: list[str]) -> list[Observed]:
     seen = Traffic()
-    for line in replay.lines(files):
+    for line in recording.lines(files):
         seen.observe(line, encoding_json=True)
     return seen.observed()
 

@@ -101,6 +101,8 @@ class Settings:
     """something in front guards the ports."""
     web_hosts: tuple[str, ...] = ()
     """Names beside the loopback ones under which browsers may open the pages."""
+    web_url: str = ""
+    """Where people find the pages, for links in notifications; empty: the endpoint."""
     data: Path = Path("/var/lib/otel-cx")
     store: str = "chdb"
     control: str = "sqlite"
@@ -182,6 +184,13 @@ def _flag(value: object) -> bool:
     return str(value).lower() == "true"
 
 
+def _address(value: object) -> str:
+    text = str(value)
+    if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", text):
+        raise UnreadableError(f"{shown(value)} is no address of a page", "write it whole: https://otel-cx.example")
+    return text
+
+
 def _names(value: object) -> tuple[str, ...]:
     return tuple(name.strip() for name in str(value).split(",") if name.strip())
 
@@ -214,6 +223,7 @@ _READERS: Final[dict[tuple[str, ...], tuple[str, _Reader]]] = {
     ("receivers", "otlp", "allow_unauthenticated"): ("allow_unauthenticated", _flag),
     ("web", "endpoint"): ("web", _endpoint),
     ("web", "hosts"): ("web_hosts", _names),
+    ("web", "url"): ("web_url", _address),
     ("health", "endpoint"): ("health", _endpoint),
     ("data",): ("data", _directory),
     ("store",): ("store", _choice(now="chdb", later={"clickhouses?://.+": "a ClickHouse server or cluster"})),

@@ -1,54 +1,59 @@
-"""One evaluation round on one screen: what is new in the store, judged at the newest settled slice boundary.
+"""One evaluation round on one screen: read what is new, judge every boundary, write it in one transaction.
 
-Control answers ``views.source.Source``: everything the pages, the API and the stream of events ask. Rows of the last
-days stay in memory as Arrow tables, so that a question costs no query; a round reads only what was inserted since the
-last one. No figure is computed here: that is ``measure``.
+measure -> decide -> incidents -> effects. Rows of the last days stay in memory as tracks, so that a round reads and
+computes only what came since the last one. Questions are answered in ``answers``, from what a round leaves.
 """
 
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import structlog
 
+from otel_cx_collector import keeping
+from otel_cx_collector.coverage import SETTLE_MIN_S, Arrivals, Beats
+from otel_cx_collector.decide.tree import fitting, rules_for
 from otel_cx_collector.errors import Unavailable
-from otel_cx_collector.events import MINUTE_S, NS, SLICE_S
+from otel_cx_collector.events import MINUTE_S, NS, SLICE_S, Fact
+from otel_cx_collector.health_watch import Watch, conditions
+from otel_cx_collector.incidents.machine import act
+from otel_cx_collector.incidents.words import Command, Incident, Tell
 from otel_cx_collector.inventory import Inventory
-from otel_cx_collector.measure import evaluation as measure
-from otel_cx_collector.measure.columns import Bools, Ints, build
-from otel_cx_collector.measure.evaluation import Evaluation
-from otel_cx_collector.measure.figures import Coverage, Exemplar, Figures, Live, Series, Share
-from otel_cx_collector.traffic import Observed
+from otel_cx_collector.judging import state as memory
+from otel_cx_collector.judging.judge import Effects, judge
+from otel_cx_collector.judging.subject import Subject
+from otel_cx_collector.judging.world import World
+from otel_cx_collector.keeping import Kept
+from otel_cx_collector.measure import saturation
+from otel_cx_collector.measure.changes import Known, with_maintenance
+from otel_cx_collector.measure.track import Track
+from otel_cx_collector.notify.route import notices_for
+from otel_cx_collector.state import Audit, NewNotice, Round, State
+from otel_cx_collector.state.words import queued
 from otel_cx_collector.views.source import Intake, NotFound
 
-SETTLE_MIN_S: Final = 15
-SETTLE_MAX_S: Final = 120
-"""An evaluation waits for stragglers: the services' p99 arrival lag, within these bounds (measures.md 1.2)."""
-LAG_WINDOW_S: Final = 600
-"""The arrival lag is taken from executions of the last ten minutes that ended while this process was up."""
 REACH_S: Final = 8 * 24 * 3600
 """Rows stay in memory as long as the store keeps them, but"""
 ROWS_LIMIT: Final = 2_000_000
 """no more than this many a journey (about 0.5 GiB): over it the oldest go, and the figures say since when."""
-CACHE_LIMIT: Final = 512
-"""Answers remembered of a journey until the next round; more questions than that are computed each time."""
-COVERAGE_MIN: Final = 0.9
-"""Below this share of measured slices a verdict is `unmeasured` (measures.md 1.4)."""
-SLICES_A_MINUTE: Final = MINUTE_S // SLICE_S
+CATCH_UP_S: Final = 24 * 3600
+"""After a stop the boundaries that were missed are judged, the last day's at most: late rather than never."""
+HOUR_S: Final = 3600
+FACTS_S: Final = 400 * 24 * 3600
+LEVELS_S: Final = 24 * 3600
+"""Levels of resources are kept in memory for this long."""
 
 log = structlog.get_logger(__name__)
-T = TypeVar("T")
 
 
 class Rows(Protocol):
     """What control needs of the store."""
 
     def steps(self, journey: str, start_ns: int, end_ns: int, environments: tuple[str, ...]) -> pa.Table:
-        """Rows of a journey, deduplicated, sorted by attempt key, end, span id."""
+        """Rows of a journey, deduplicated."""
         ...
 
     def cursor_us(self) -> int:
@@ -57,6 +62,14 @@ class Rows(Protocol):
 
     def steps_inserted_since(self, journey: str, cursor_us: int) -> tuple[pa.Table, int]:
         """Copies of rows inserted after the cursor, of all environments, and the next cursor."""
+        ...
+
+    def facts_since(self, cursor_us: int) -> tuple[list[Fact], int]:
+        """Facts inserted after the cursor, and the next cursor."""
+        ...
+
+    def signals_since(self, cursor_us: int) -> tuple[pa.Table, int]:
+        """Levels inserted after the cursor, and the next cursor."""
         ...
 
     def heartbeat(self, node: str, slices_s: list[int]) -> None:
@@ -69,66 +82,76 @@ class Rows(Protocol):
 
 
 @dataclass(slots=True)
-class Memory:
-    """One journey's rows, and how far the store has been read."""
+class Surroundings:
+    """Facts, levels and heartbeats as far as they were read."""
 
-    table: pa.Table
-    cursor_us: int
-    found: Evaluation
-    """As of the watermark."""
-    answers: dict[tuple[object, ...], object] = field(default_factory=dict)
-    """Questions about these rows that were answered already; they go with the round."""
-
-    def once(self, question: tuple[object, ...], answer: Callable[[], T]) -> T:
-        """Compute an answer at most once a round."""
-        if question not in self.answers:
-            found = answer()
-            if len(self.answers) >= CACHE_LIMIT:
-                return found
-            self.answers[question] = found
-        return self.answers[question]  # type: ignore[return-value] # the key names the kind of answer
+    facts: list[Fact] = field(default_factory=list)
+    facts_us: int = 0
+    levels: pa.Table | None = None
+    levels_us: int = 0
+    beats: Beats = field(default_factory=Beats)
 
 
-@dataclass(slots=True)
+@dataclass
 class Control:
-    """Judges, remembers the last round, and answers questions about it. Every method may be called from any thread.
+    """Judges, and remembers the last round.
 
     Attributes:
         inventory: The file in force.
         rows: The store.
+        state: Where judging stands, incidents, and the outbox.
         node: This process's name among the ingest nodes.
         clock: Nanoseconds since the epoch.
         flushed: Blocks until what was acknowledged before the call is stored; raises Unavailable when it is not.
         counters: Reads what arrived so far.
-        observed: Reads the traffic that no journey maps.
         took_all: Whether everything that came since the last call was accepted: a slice with refusals is unmeasured.
+        url: Where the pages are, for notices.
+        lock: Guards tracks and judging state; a question that looks at them holds it.
     """
 
     inventory: Inventory
     rows: Rows
+    state: State
     node: str
     clock: Callable[[], int]
     flushed: Callable[[], None]
     counters: Callable[[], Intake]
-    observed: Callable[[], list[Observed]]
     took_all: Callable[[], bool]
-    _memory: dict[str, Memory] = field(default_factory=dict)
-    _slices: list[Ints] = field(default_factory=list)
-    """Of each node, the slices it reported for, ascending."""
-    _started_s: int = 0
-    _beaten_s: int = 0
-    _watermark_s: int = 0
-    _settle_s: int = SETTLE_MIN_S
-    _round: int = 0
-    _error: str = ""
+    url: str = ""
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    subjects: dict[str, Subject] = field(default_factory=dict)
+    judged: memory.State = field(default_factory=lambda: memory.State(0))
+    last: Effects = field(default_factory=Effects)
+    kept: dict[str, Kept] = field(default_factory=dict)
+    surroundings: Surroundings = field(default_factory=Surroundings)
+    error: str = ""
+    settle: int = SETTLE_MIN_S
+    watermark: int = 0
+    round: int = 0
+    _cursors: dict[str, int] = field(default_factory=dict)
+    _unwritten: list[Round] = field(default_factory=list)
+    _watch: Watch = field(default_factory=Watch)
+    _failing_s: int | None = None
+    _dark: dict[str, int] = field(default_factory=dict)
+    _hour: int = 0
     _turned: threading.Condition = field(default_factory=threading.Condition)
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
     def __post_init__(self) -> None:
-        """Nothing was taken before now."""
-        self._started_s = self.now_s()
-        self._beaten_s = self._started_s // SLICE_S * SLICE_S
+        """Nothing was taken before now; what was judged before is taken up again."""
+        self._arrivals = Arrivals(self.now_s())
+        self._beaten_s = self.now_s() // SLICE_S * SLICE_S
+        saved = self.state.load()
+        if saved is not None:
+            latest = [incident for name in self.inventory.journeys if (incident := self.state.latest(name))]
+            self.judged = memory.read(saved.watermark_s, saved.version, saved.blob, latest)
+            for name, journey in self.judged.journeys.items():
+                journey.rules = fitting(rules_for(self.inventory, name), journey.rules)
+
+    def now_s(self) -> int:
+        """The wall clock."""
+        return self.clock() // NS
 
     # ------------------------------------------------------------------ rounds
 
@@ -150,30 +173,34 @@ class Control:
             try:
                 self.judge()
             except Exception as error:
-                self._error = str(error) or type(error).__name__
+                self.error = str(error) or type(error).__name__
+                self._failing_s = self._failing_s or self.now_s()
                 log.exception("round.failed")
-            due = (self._watermark_s + SLICE_S + self._settle_s) * NS
+            self._say_what_is_wrong()
+            due = (self.watermark + SLICE_S + self.settle) * NS
             wait_s = min(max((due - self.clock()) / NS, 0.5), SLICE_S)
             self._stop.wait(wait_s)
 
     def judge(self) -> None:
-        """One round: heartbeat, flush, read what is new, evaluate every journey at the newest settled boundary T."""
+        """One round: heartbeat, flush, read what is new, judge every boundary up to the newest settled one."""
         now_s = self.now_s()
         self._beat(now_s)
         self.flushed()
-        beats = self.rows.heartbeats(now_s - REACH_S, now_s + SLICE_S)
-        self._slices = [np.array(slices) for slices in beats.values() if slices]
-        tables = {name: self._read(name, now_s) for name in self.inventory.journeys}
-        since_s = max(self._started_s, now_s - LAG_WINDOW_S)
-        self._settle_s = settle_s([table for table, _ in tables.values()], since_s)
-        watermark = max(self._watermark_s, (now_s - self._settle_s) // SLICE_S * SLICE_S)
-        memory = {
-            name: Memory(table, cursor, self._evaluate(name, table, watermark))
-            for name, (table, cursor) in tables.items()
-        }
+        with self.lock:
+            self._write()
+            world = self._look(now_s)
+            self._read(now_s, world)
+            to_s = max(self.judged.at_s, (now_s - self.settle) // SLICE_S * SLICE_S)
+            begin_s = to_s - SLICE_S if not self.judged.at_s else to_s - CATCH_UP_S
+            self.judged.at_s = max(self.judged.at_s, begin_s)
+            effects = judge(self.subjects, self.judged, to_s, world)
+            self._unwritten.append(self._round(effects))
+            self._write()
+            self.last = effects
+            self._keep(now_s)
         with self._turned:
-            self._memory, self._watermark_s, self._error = memory, watermark, ""
-            self._round += 1
+            self.watermark, self.error, self._failing_s = to_s, "", None
+            self.round += 1
             self._turned.notify_all()
 
     def _beat(self, now_s: int) -> None:
@@ -183,197 +210,172 @@ class Control:
             self.rows.heartbeat(self.node, ended)
         self._beaten_s = max(self._beaten_s, now_s // SLICE_S * SLICE_S)
 
-    def _read(self, name: str, now_s: int) -> tuple[pa.Table, int]:
+    def _look(self, now_s: int) -> World:
+        """Read heartbeats, facts and levels; a maintenance that is new changes what is counted of its journey."""
+        around = self.surroundings
+        around.beats = Beats.of(
+            self.rows.heartbeats(now_s - REACH_S, now_s + SLICE_S).values(),
+            (now_s - REACH_S) // SLICE_S * SLICE_S,
+            now_s // SLICE_S * SLICE_S,
+        )
+        facts, around.facts_us = self.rows.facts_since(around.facts_us)
+        if facts:
+            around.facts = [each for each in [*around.facts, *facts] if each.at_ns > (now_s - FACTS_S) * NS]
+        fresh, around.levels_us = self.rows.signals_since(around.levels_us)
+        if fresh.num_rows:
+            known = [around.levels] if around.levels is not None else []
+            table = pa.concat_tables([*known, fresh], promote_options="permissive")
+            around.levels = table.filter(pc.greater_equal(table["at_ns"], (now_s - LEVELS_S) * NS))
+        inventory = with_maintenance(self.inventory, around.facts)
+        return World(
+            inventory=inventory,
+            levels=saturation.build(around.levels if around.levels is not None else [], inventory),
+            known=Known(around.facts),
+            measured_slices=around.beats.between,
+            measured_minutes=around.beats.minutes,
+        )
+
+    def _read(self, now_s: int, world: World) -> None:
+        """Bring every track up to date, and take the arrival lag."""
+        fresh = {name: self._rows(name, now_s) for name in self.inventory.journeys}
+        self.settle = self._arrivals.settle_s(fresh.values(), now_s)
+        for name, table in fresh.items():
+            known = self.subjects.get(name)
+            if known is None or _windows(known.track.inventory, name) != _windows(world.inventory, name):
+                self.subjects[name] = self._subject(name, world, table if known is None else None, now_s)
+            else:
+                known.world = world
+                known.track.add(table)
+            track = self.subjects[name].track
+            if track.rows > ROWS_LIMIT:
+                track.thin(ROWS_LIMIT)
+
+    def _rows(self, name: str, now_s: int) -> pa.Table:
         environments = self.inventory.environments
-        known = self._memory.get(name)
-        if known is None:
+        if name not in self._cursors:
             # The cursor first: what is inserted while the rows are read comes again with the next round.
             cursor = self.rows.cursor_us()
             table = self.rows.steps(name, (now_s - REACH_S) * NS, (now_s + MINUTE_S * 10) * NS, environments)
-        else:
-            fresh, cursor = self.rows.steps_inserted_since(name, known.cursor_us)
-            fresh = fresh.filter(pc.is_in(fresh["environment"].cast(pa.string()), value_set=pa.array(environments)))
-            table = merge(known.table, fresh) if fresh.num_rows else known.table
-        if table.num_rows > ROWS_LIMIT:
-            table = newest(table, ROWS_LIMIT)
-        return table, cursor
+            self._cursors[name] = cursor
+            return table
+        table, self._cursors[name] = self.rows.steps_inserted_since(name, self._cursors[name])
+        return table.filter(pc.is_in(table["environment"].cast(pa.string()), value_set=pa.array(environments)))
 
-    def _evaluate(self, name: str, table: pa.Table, at_s: int) -> Evaluation:
-        measured = self._measured_minutes(table, at_s)
-        return measure.evaluate(table, self.inventory.journeys[name], self.inventory, at_s * NS, measured)
+    def _subject(self, name: str, world: World, table: pa.Table | None, now_s: int) -> Subject:
+        """A journey's track from its rows; from the store again when what counts of them has changed."""
+        if table is None:
+            del self._cursors[name]
+            table = self._rows(name, now_s)
+        journey = world.inventory.journeys[name]
+        kept = self.kept.setdefault(name, keeping.load(self.state, journey))
+        track = Track(journey, world.inventory, kept.hours)
+        track.add(table)
+        return Subject(track, world)
 
-    # ---------------------------------------------------------------- coverage
+    # ----------------------------------------------------------------- effects
 
-    def _measured_slices(self, from_s: int, to_s: int) -> Bools:
-        """Of every slice in ``[from_s, to_s)``: whether every node that should report did.
+    def _round(self, effects: Effects) -> Round:
+        notices = [notice for tell in effects.tells for notice in self._notices(tell)]
+        return Round(
+            watermark_s=self.judged.at_s,
+            version=memory.VERSION,
+            blob=memory.write(self.judged),
+            incidents=tuple(effects.incidents.values()),
+            records=tuple(effects.records),
+            alerts=tuple(effects.alerts),
+            notices=tuple(notices),
+        )
 
-        Before a node's first heartbeat it was not expected: what reached us late about that time is all there is.
+    def _notices(self, tell: Tell) -> list[NewNotice]:
+        return [queued(notice) for notice in notices_for(tell, self.inventory, self.url)]
+
+    def _write(self) -> None:
+        """Commit what rounds have asked for; what cannot be written now is written before the next round judges."""
+        while self._unwritten:
+            self.state.commit(self._unwritten[0])
+            del self._unwritten[0]
+
+    def act(self, incident_id: str, command: Command) -> Incident:
+        """Do what a person asked for; durable when it returns.
+
+        Raises:
+            NotFound: There is no such incident.
+            ActRefused: Its status does not allow it.
+            Unavailable: The working state cannot be written now.
         """
-        count = max(0, (to_s - from_s) // SLICE_S)
-        measured = np.ones(count, dtype=np.bool_)
-        for slices in self._slices:
-            beaten = np.zeros(count, dtype=np.bool_)
-            index = (slices - from_s) // SLICE_S
-            beaten[index[(index >= 0) & (index < count)]] = True
-            beaten[: max(0, index.min())] = True
-            measured &= beaten
-        return measured
+        with self.lock:
+            self._write()
+            revision, incident = self.state.revision(incident_id), self.state.incident(incident_id)
+            if incident is None:
+                raise NotFound(f"there is no incident {incident_id!r}; /incidents lists what there is")
+            journey = self.judged.journeys.get(incident.journey)
+            after, tells = act(incident, command, journey.incident if journey else None)
+            audit = Audit(
+                incident.id,
+                command.at_s,
+                after.history[-1].who,
+                command.act,
+                command.text,
+                incident.status,
+                after.status,
+            )
+            notices = [notice for tell in tells for notice in self._notices(tell)]
+            self.state.act(after, audit, notices, revision=revision)
+            if journey and journey.incident and journey.incident.id == after.id:
+                journey.incident = after
+            return after
 
-    def _measured_minutes(self, table: pa.Table, at_s: int) -> Bools:
-        """Of every closed minute from the journey's first data on."""
-        closed = at_s // MINUTE_S * MINUTE_S
-        first = closed
-        if table.num_rows:
-            first = min(closed, pc.min(table["end"]).as_py() // NS // MINUTE_S * MINUTE_S)
-        slices = self._measured_slices(first, closed)
-        return np.asarray(slices.reshape(-1, SLICES_A_MINUTE).all(axis=1), dtype=np.bool_)
-
-    def coverage(self, journey: str, from_s: int, to_s: int) -> Coverage:
-        """Measured of expected slices; expected ones begin with the journey's first data (1.4)."""
-        found = self._of(journey).found
-        if not len(found.columns):
-            return Coverage(0, 0, None, "no data of this journey has arrived yet")
-        first = int(found.columns.time.min()) // NS // SLICE_S * SLICE_S
-        begin = max(from_s // SLICE_S * SLICE_S, first)
-        slices = self._measured_slices(begin, to_s // SLICE_S * SLICE_S)
-        measured, expected = int(slices.sum()), len(slices)
-        return Coverage(
-            measured=measured,
-            expected=expected,
-            since_s=first if first > from_s else None,
-            reason=self._why_unmeasured(measured, expected),
-        )
-
-    def _why_unmeasured(self, measured: int, expected: int) -> str:
-        if self._error:
-            return f"the last evaluation failed: {self._error}"
-        if expected and measured < COVERAGE_MIN * expected:
-            return f"the collector was down or refusing for {(expected - measured) * SLICE_S} s of this window"
-        return ""
-
-    # ----------------------------------------------------------------- answers
-
-    def now_s(self) -> int:
-        """The wall clock."""
-        return self.clock() // NS
-
-    def watermark_s(self) -> int:
-        """T of the last round; it never goes back."""
-        return self._watermark_s
-
-    def round(self) -> int:
-        """How many rounds were judged."""
-        return self._round
-
-    def wait_round(self, after: int, timeout_s: float) -> int:
-        """Block until a round beyond ``after`` is there, the timeout, or the end."""
-        with self._turned:
-            self._turned.wait_for(lambda: self._round > after or self._stop.is_set(), timeout_s)
-            return self._round
-
-    def live(self, journey: str) -> Live:
-        """The live score at T."""
-        memory = self._of(journey)
-        return memory.once(("live",), lambda: measure.live(memory.found))
-
-    def figures(self, journey: str, from_s: int, to_s: int) -> Figures:
-        """Everything counted over the window, as of its end."""
-        memory = self._of(journey)
-        return memory.once(
-            ("figures", from_s, to_s), lambda: measure.figures(self._as_of(memory, to_s), from_s * NS, to_s * NS)
-        )
-
-    def series(self, journey: str, from_s: int, to_s: int, step_s: int) -> Series:
-        """The window in equal steps; those after T are provisional."""
-        memory = self._of(journey)
-        return memory.once(
-            ("series", from_s, to_s, step_s),
-            lambda: measure.series(self._latest(memory), from_s, to_s, step_s, memory.found.as_of_ns // NS),
-        )
-
-    def matrix(self, journey: str, from_s: int, to_s: int, rows: str, columns: str) -> dict[tuple[str, str], Share]:
-        """Executions and customers by two dimensions."""
-        memory = self._of(journey)
-        return memory.once(
-            ("matrix", from_s, to_s, rows, columns),
-            lambda: measure.matrix(self._as_of(memory, to_s), from_s * NS, to_s * NS, rows, columns),
-        )
-
-    def exemplars(self, journey: str, from_s: int, to_s: int, limit: int) -> list[Exemplar]:
-        """Harmful executions to look up in the trace back end."""
-        memory = self._of(journey)
-        return memory.once(
-            ("exemplars", from_s, to_s, limit),
-            lambda: measure.exemplars(self._as_of(memory, to_s), from_s * NS, to_s * NS, limit),
-        )
+    # ------------------------------------------------------------------ health
 
     def intake(self) -> Intake:
         """Counters of what arrived; a failed round counts as a store error."""
         intake = self.counters()
-        return replace(intake, store_ok=False, store_error=self._error) if self._error else intake
+        return replace(intake, store_ok=False, store_error=self.error) if self.error else intake
 
-    def traffic(self) -> list[Observed]:
-        """Traffic that no journey maps."""
-        return self.observed()
+    def _say_what_is_wrong(self) -> None:
+        """Tell people when we are blind; the working state does not need the store for it."""
+        now_s = self.now_s()
+        intake = self.counters()
+        failing_s = self._failing_s
+        if failing_s is None and not intake.store_ok:
+            failing_s = self._failing_s = now_s
+        for name, subject in self.subjects.items():
+            since_s = subject.track.since_s
+            recent = self.surroundings.beats.between(now_s // SLICE_S * SLICE_S - 2 * MINUTE_S, self.watermark)
+            if since_s is not None and len(recent) and not recent.any():
+                self._dark.setdefault(name, now_s)
+            else:
+                self._dark.pop(name, None)
+        wrong = list(conditions(now_s, self.watermark, self.settle, intake, self.error, failing_s, self._dark))
+        try:
+            notices = self._watch.notices(wrong, now_s, self.inventory, self.url)
+            if notices:
+                self.state.tell([queued(notice) for notice in notices])
+        except Unavailable:
+            log.exception("health.untold")
 
-    def _of(self, journey: str) -> Memory:
-        if journey not in self.inventory.journeys:
-            raise NotFound(f"there is no journey {journey!r}; the inventory has {', '.join(self.inventory.journeys)}")
-        if journey not in self._memory:
-            raise Unavailable(self._error or "the first evaluation is still under way", SLICE_S)
-        return self._memory[journey]
+    def healthy(self) -> bool:
+        """Whether what is judged is fresh: the dead-man heartbeat is sent only then."""
+        return bool(self.round) and self.now_s() - self.watermark < self.settle + 6 * SLICE_S
 
-    def _as_of(self, memory: Memory, to_s: int) -> Evaluation:
-        """The journey as of ``to_s``: the round's evaluation, or one made for the question."""
-        found = memory.found
-        if to_s * NS >= found.as_of_ns:
-            return found
-        return memory.once(("as of", to_s), lambda: self._evaluate(found.journey.name, memory.table, to_s))
+    def _keep(self, now_s: int) -> None:
+        """Once an hour: close hours and days, drop old rows, prune what is kept."""
+        if now_s // HOUR_S == self._hour:
+            return
+        self._hour = now_s // HOUR_S
+        for name, subject in self.subjects.items():
+            keeping.update(self.state, self.kept[name], subject.track, self.judged.at_s)
+            subject.track.drop(now_s - REACH_S)
+        self.state.prune(now_s)
 
-    def _latest(self, memory: Memory) -> Evaluation:
-        """The round's evaluation with the rows that came after T added."""
-        found = memory.found
-        return memory.once(
-            ("latest",), lambda: replace(found, columns=build(memory.table, found.journey, self.inventory))
-        )
+    # ----------------------------------------------------------------- waiting
 
-
-def merge(table: pa.Table, fresh: pa.Table) -> pa.Table:
-    """Rows of both, of each execution the copy with the highest version, sorted by attempt key, end, span id."""
-    both = pa.concat_tables([table, fresh], promote_options="permissive").unify_dictionaries()
-    order = pc.sort_indices(
-        both.select(["attempt", "minute", "span_id", "version"]),
-        [("attempt", "ascending"), ("minute", "ascending"), ("span_id", "ascending"), ("version", "descending")],
-    )
-    both = both.take(order)
-    same = np.ones(both.num_rows, dtype=np.bool_)
-    for name in ("attempt", "minute", "span_id"):
-        column = both[name].combine_chunks()
-        same[1:] &= pc.equal(column[1:], column[:-1]).to_numpy(zero_copy_only=False)
-    same[0] = False
-    kept = both.filter(pa.array(~same))
-    return kept.sort_by([("attempt", "ascending"), ("end", "ascending"), ("span_id", "ascending")])
-
-
-def newest(table: pa.Table, limit: int) -> pa.Table:
-    """The rows of the newest whole minutes that fit the limit, in the same order."""
-    ends = np.sort(table["end"].to_numpy())
-    edge = (ends[-limit] // (MINUTE_S * NS) + 1) * MINUTE_S * NS
-    return table.filter(pc.greater_equal(table["end"], int(edge)))
+    def wait_round(self, after: int, timeout_s: float) -> int:
+        """Block until a round beyond ``after`` is there, the timeout, or the end."""
+        with self._turned:
+            self._turned.wait_for(lambda: self.round > after or self._stop.is_set(), timeout_s)
+            return self.round
 
 
-def settle_s(tables: list[pa.Table], since_s: int) -> int:
-    """How long to wait for stragglers: the largest p99 arrival lag of a service, within its bounds (1.2).
-
-    Executions that ended before ``since_s`` are left out: what came about a time before we were up is a delivery that
-    had to wait for us, or history, and says nothing of the way here.
-    """
-    worst = 0.0
-    for table in tables:
-        recent = table.filter(pc.greater_equal(table["end"], since_s * NS))
-        lag_s = (recent["inserted_at"].to_numpy() * 1000 - recent["end"].to_numpy()) / NS
-        service = recent["service"].cast(pa.string()).combine_chunks().dictionary_encode()
-        codes = service.indices.to_numpy(zero_copy_only=False)
-        for code in np.unique(codes):
-            worst = max(worst, float(np.quantile(lag_s[codes == code], 0.99)))
-    return int(min(max(SETTLE_MIN_S, np.ceil(worst)), SETTLE_MAX_S))
+def _windows(inventory: Inventory, journey: str) -> list[tuple[int, int]]:
+    return [(each.from_ns, each.to_ns) for each in inventory.maintenance if each.journey == journey]

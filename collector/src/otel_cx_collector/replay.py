@@ -1,67 +1,61 @@
 """The whole pipeline over recorded OTLP, time taken from the data: the same bytes for the same spans in any order.
 
-Not a simulation: decode, tag, store and measure are the calls that live traffic takes.
+Not a simulation: decode, tag, store, measure, decide and incidents are the calls that live traffic takes.
 """
 
-import gzip
-import sys
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
-from typing import Final, cast
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from otel_cx_collector.decode import BadRequest, DecodeLimits, TooLarge
-from otel_cx_collector.errors import UserError
-from otel_cx_collector.events import NS, SLICE_S, Refusal, StepRow, to_batch
+from otel_cx_collector.decide.words import Record
+from otel_cx_collector.events import NS, SLICE_S, Refusal
+from otel_cx_collector.incidents.record import finding_json, report_json
+from otel_cx_collector.incidents.words import Incident
 from otel_cx_collector.inventory import Inventory
-from otel_cx_collector.measure.evaluation import evaluate, figures
-from otel_cx_collector.measure.report import Json, journey_report, timestamp
+from otel_cx_collector.judging import harm
+from otel_cx_collector.judging.judge import Effects, judge
+from otel_cx_collector.judging.state import State
+from otel_cx_collector.judging.subject import Subject
+from otel_cx_collector.judging.world import World
+from otel_cx_collector.measure import saturation
+from otel_cx_collector.measure.changes import Known, with_maintenance
+from otel_cx_collector.measure.evaluation import figures, of_track
+from otel_cx_collector.measure.figures import BurnAlert
+from otel_cx_collector.measure.report import Json, alert, journey_report, timestamp
+from otel_cx_collector.measure.track import Track
+from otel_cx_collector.recording import NEVER_NS, Recording, read
 from otel_cx_collector.store import Store
-from otel_cx_collector.tag import FUTURE_NS, LATE_NS, Bounds, HashKeys, Tagger, decode_traces_dict, median_end_ns
-
-NEVER_NS: Final = 2**63 - 1
-CHUNK_ROWS: Final = 50_000
-"""Rows gathered before they become one Arrow batch."""
-ANY_KEY: Final = HashKeys("replay", b"counts do not depend on it")
-"""Pseudonyms never leave a replay: it reports counts."""
-LIMITS: Final = DecodeLimits()
 
 
 @dataclass(slots=True)
-class Recording:
-    """What the lines held, before the store has seen it."""
+class Court:
+    """The journeys of a recording under judgement, and what was judged so far."""
 
-    received: int = 0
-    synthetic: int = 0
-    rejected: Counter[Refusal] = field(default_factory=Counter)
-    latest_ns: int = 0
-    """Latest arrival of all lines."""
-    batches: list[pa.RecordBatch] = field(default_factory=list)
-    waiting: list[StepRow] = field(default_factory=list)
+    inventory: Inventory
+    world: World
+    subjects: dict[str, Subject]
+    state: State
+    first_s: int
+    last_s: int
+    found: Effects = field(default_factory=Effects)
 
-    def add(self, rows: list[StepRow]) -> None:
-        """Keep rows, as columns once there are enough."""
-        self.waiting += rows
-        if len(self.waiting) >= CHUNK_ROWS:
-            self.seal()
-
-    def seal(self) -> None:
-        """Turn the rows that wait into a batch."""
-        if self.waiting:
-            self.batches.append(to_batch(self.waiting))
-            self.waiting = []
+    def judge(self, to_s: int) -> None:
+        """Judge every boundary up to ``to_s``."""
+        effects = judge(self.subjects, self.state, to_s, self.world)
+        self.found.records += effects.records
+        self.found.tells += effects.tells
+        self.found.alerts = _latest([*self.found.alerts, *effects.alerts])
+        self.found.incidents |= effects.incidents
+        self.found.decisions |= effects.decisions
 
 
 def run(paths: list[str], inventory: Inventory, at_s: list[int] | None = None) -> Json:
     """Replay recordings and report.
 
     Args:
-        paths: Files of OTLP JSON lines, ``.gz`` too, ``-`` for standard input.
+        paths: Files of OTLP JSON lines and of facts, ``.gz`` too, ``-`` for standard input.
         inventory: The file to judge by.
         at_s: Moments (slice boundaries are made of them by rounding down) for which ``reports`` are added.
 
@@ -71,28 +65,47 @@ def run(paths: list[str], inventory: Inventory, at_s: list[int] | None = None) -
     Raises:
         UserError: A file cannot be read, or holds what this version does not evaluate.
     """
-    recording = read(paths, Tagger(inventory, ANY_KEY))
-    table = _in_time(recording)
+    recording = read(paths, inventory)
+    table, tables, distinct = stored(recording, inventory)
+    bench = court(recording, tables, table, inventory)
+    moments = [at // SLICE_S * SLICE_S for at in at_s or []]
+    reports = {at: _as_of(bench, at) for at in sorted(set(moments)) if at <= bench.last_s}
+    report = _head(recording, table, distinct, bench) | _as_of(bench, bench.last_s)
+    reports |= {at: _as_of(bench, at) for at in sorted(set(moments)) if at > bench.last_s}
+    if moments:
+        report["reports"] = [{"at": timestamp(at)} | reports[at] for at in moments]
+    return report
+
+
+def stored(recording: Recording, inventory: Inventory) -> tuple[pa.Table, dict[str, pa.Table], int]:
+    """The rows as they came, as an embedded store gives them back by journey, and how many distinct ones there are."""
+    table = recording.rows()
     with Store.temporary() as store:
         store.insert_steps(table)
         tables = {name: store.steps(name, 0, NEVER_NS, inventory.environments) for name in inventory.journeys}
         distinct = sum(count.rows for count in store.counts(0, NEVER_NS))
-    return _report(recording, table, tables, distinct, inventory, at_s or [])
+    return table, tables, distinct
 
 
-def _report(
-    recording: Recording,
-    table: pa.Table,
-    tables: dict[str, pa.Table],
-    distinct: int,
-    inventory: Inventory,
-    at_s: list[int],
-) -> Json:
+def court(recording: Recording, tables: Mapping[str, pa.Table], table: pa.Table, inventory: Inventory) -> Court:
+    """The journeys of a recording before the first boundary is judged."""
+    known = Known(recording.facts)
+    maintained = with_maintenance(inventory, recording.facts)
+    world = World(maintained, saturation.build(recording.points, inventory), known)
+    subjects = {}
+    for name, journey in maintained.journeys.items():
+        track = Track(journey, maintained)
+        track.add(tables[name])
+        subjects[name] = Subject(track, world)
     first_s, last_s = _extent(table)
-    report: Json = {
+    return Court(maintained, world, subjects, State(first_s), first_s, last_s)
+
+
+def _head(recording: Recording, table: pa.Table, distinct: int, bench: Court) -> Json:
+    return {
         "version": 1,
-        "from": timestamp(first_s),
-        "to": timestamp(last_s),
+        "from": timestamp(bench.first_s),
+        "to": timestamp(bench.last_s),
         "spans": {
             "received": recording.received,
             "steps": distinct,
@@ -101,91 +114,50 @@ def _report(
             "rejected": {str(reason): recording.rejected[reason] for reason in Refusal},
         },
     }
-    report |= judged(tables, inventory, first_s, last_s)
-    if at_s:
-        moments = [at // SLICE_S * SLICE_S for at in at_s]
-        report["reports"] = [{"at": timestamp(at)} | judged(tables, inventory, min(first_s, at), at) for at in moments]
-    return report
 
 
-def judged(tables: dict[str, pa.Table], inventory: Inventory, from_s: int, to_s: int) -> Json:
-    """Every journey over ``[from_s, to_s)``, as of ``to_s``."""
+def _as_of(bench: Court, to_s: int) -> Json:
+    """Everything as of ``to_s``, which is judged up to then."""
+    bench.judge(to_s)
     journeys = {
-        name: journey_report(figures(evaluate(tables[name], journey, inventory, to_s * NS), from_s * NS))
-        for name, journey in inventory.journeys.items()
+        name: journey_report(figures(of_track(subject.track, to_s * NS), bench.first_s * NS))
+        for name, subject in bench.subjects.items()
     }
-    return {"journeys": journeys, "alerts": [], "decisions": [], "incidents": []}
+    return {
+        "journeys": journeys,
+        "alerts": [alert(each) for each in bench.found.alerts],
+        "decisions": [decision(each) for each in bench.found.records],
+        "incidents": [report_json(_now(bench, each, to_s)) for each in _opened(bench)],
+    }
 
 
-def read(paths: list[str], tagger: Tagger) -> Recording:
-    """Decode every line of the recordings; a broken line is counted and costs its neighbours nothing."""
-    recording = Recording()
-    for line in lines(paths):
-        _line(recording, line, tagger)
-    recording.seal()
-    return recording
+def decision(record: Record) -> Json:
+    """One verdict of a rule that was new."""
+    return {
+        "rule": record.rule,
+        "journey": record.journey,
+        "at": timestamp(record.at_s),
+        "verdict": record.verdict.value,
+        "severity": record.severity,
+        "action": record.action,
+        "because": [finding_json(each) for each in record.because],
+    }
 
 
-def lines(paths: list[str]) -> Iterator[bytes]:
-    """Lines of recordings, ``.gz`` ones inflated, ``-`` standard input; blank ones left out."""
-    for path in paths:
-        with _open(path) as file:
-            yield from (line for line in file if line.strip())
+def _opened(bench: Court) -> list[Incident]:
+    """Incidents in the order of their opening."""
+    return sorted(bench.found.incidents.values(), key=lambda each: (each.opened_s, each.journey))
 
 
-def _open(path: str) -> AbstractContextManager[Iterable[bytes]]:
-    if path == "-":
-        return nullcontext(sys.stdin.buffer)
-    try:
-        return cast(
-            "AbstractContextManager[Iterable[bytes]]", (gzip.open if path.endswith(".gz") else open)(path, "rb")
-        )
-    except OSError as error:
-        raise UserError(
-            f"cannot read the recording {path!r}: {error.strerror}; name a file of OTLP JSON lines"
-        ) from error
+def _now(bench: Court, incident: Incident, to_s: int) -> Incident:
+    """The incident with its figures as of ``to_s`` (4.10)."""
+    return replace(incident, facts=harm.facts(bench.subjects[incident.journey].track, incident, to_s, bench.world))
 
 
-def _line(recording: Recording, line: bytes, tagger: Tagger) -> None:
-    try:
-        document = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        document = None
-    if not isinstance(document, dict):
-        recording.rejected[Refusal.BAD_LINE] += 1
-    elif "resourceSpans" in document:
-        _spans(recording, document, tagger)
-    elif "kind" in document and "at" in document:
-        raise UserError(
-            f"a line is a fact of kind {str(document['kind'])[:40]!r}; this version does not evaluate facts yet: "
-            "leave facts out"
-        )
-    elif "resourceMetrics" not in document and "resourceLogs" not in document:
-        recording.rejected[Refusal.BAD_LINE] += 1
-
-
-def _spans(recording: Recording, document: dict[str, object], tagger: Tagger) -> None:
-    try:
-        arrival = median_end_ns(document)
-        earliest = arrival - LATE_NS if arrival is not None else 0
-        decoded = decode_traces_dict(document, tagger, Bounds(earliest, NEVER_NS), LIMITS)
-    except (BadRequest, TooLarge):
-        recording.rejected[Refusal.BAD_LINE] += 1
-        return
-    recording.latest_ns = max(recording.latest_ns, arrival or 0)
-    recording.received += decoded.spans
-    recording.synthetic += decoded.synthetic
-    recording.rejected.update(decoded.rejected)
-    recording.add(decoded.rows)
-
-
-def _in_time(recording: Recording) -> pa.Table:
-    """All rows but those that lie too far after the latest arrival: known only when every line has been read."""
-    schema = to_batch([]).schema
-    table = pa.Table.from_batches(recording.batches, schema=schema)
-    kept = table.filter(pc.less_equal(table["end"], recording.latest_ns + FUTURE_NS))
-    recording.rejected[Refusal.IN_FUTURE] += table.num_rows - kept.num_rows
-    return kept
+def _latest(alerts: list[BurnAlert]) -> list[BurnAlert]:
+    """Each alert once, resolved where it was resolved, in the order of firing."""
+    known = {(each.journey, each.sli, each.step, each.policy, each.fired_s): each for each in alerts}
+    return sorted(known.values(), key=lambda each: (each.fired_s, each.journey, each.sli, each.step or "", each.policy))
 
 
 def _extent(table: pa.Table) -> tuple[int, int]:

@@ -113,7 +113,7 @@ def as_json(incident: Incident, inventory: Inventory | None = None) -> Json:
             "rule": incident.trigger.name,
             "severity": incident.trigger.severity,
             "sentence": incident.trigger.sentence,
-            "because": [_finding(one) for one in incident.trigger.because],
+            "because": [finding_json(one) for one in incident.trigger.because],
         },
         "by_step": {step: rounded(minutes) for step, minutes in facts.by_step.items()} if facts else {},
         "errors": [_error(one) for one in facts.errors] if facts else [],
@@ -217,7 +217,8 @@ def _counts(reaches: dict[str, Reach]) -> Json:
     return {value: {"affected": reach.affected, "active": reach.active} for value, reach in reaches.items()}
 
 
-def _finding(finding: Finding) -> Json:
+def finding_json(finding: Finding) -> Json:
+    """One predicate as reports and pages have it."""
     return {
         "predicate": finding.predicate,
         "verdict": finding.verdict.value,

@@ -19,13 +19,8 @@ class Pending(NamedTuple):
 
 
 PENDING: Final = (
-    Pending(("saturation",), "remove it; a metric's alert in its own tool covers it until then"),
-    Pending(("escalation",), "remove it; the score and severity on the page go by the built-in bands until then"),
-    Pending(("notify",), "remove it; the page and /api/v1 show what is hurt until then"),
     Pending(("journeys", "*", "strict"), "remove it or write false; steps are taken in loose order until then"),
     Pending(("journeys", "*", "value"), "remove it; harm is counted in customers and minutes until then"),
-    Pending(("journeys", "*", "steps", "*", "depends_on"), "remove it; saturation is not tied to steps until then"),
-    Pending(("journeys", "*", "objectives", "*", "alerts"), "remove it; budgets are shown without alerts until then"),
 )
 
 

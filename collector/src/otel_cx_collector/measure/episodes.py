@@ -298,10 +298,9 @@ class Walk:
         kept = [week for week in found if week is not None]
         return kept if len(kept) >= SEASON_WEEKS_MIN else ()
 
-    def clean_of(self, hour: int) -> list[int]:
-        """The clean minutes of one hour since the epoch, ascending."""
-        low, high = bisect_left(self.clean, hour * 60), bisect_left(self.clean, (hour + 1) * 60)
-        return self.clean[low:high]
+    def clean_between(self, start: int, end: int) -> list[int]:
+        """The clean minutes of ``[start, end)``, ascending."""
+        return self.clean[bisect_left(self.clean, start) : bisect_left(self.clean, end)]
 
     def drop(self, before: int) -> None:
         """Forget the minutes before ``before``."""

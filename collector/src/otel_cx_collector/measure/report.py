@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime
 from typing import Final
 
-from otel_cx_collector.measure.figures import AttemptCounts, Episode, Figures, Share, Sli, StepFigures
+from otel_cx_collector.measure.figures import AttemptCounts, BurnAlert, Episode, Figures, Share, Sli, StepFigures
 
 DECIMALS: Final = 6
 MS_DECIMALS: Final = 3
@@ -63,6 +63,18 @@ def episode(one: Episode) -> Json:
         "harm_minutes": rounded(one.harm_minutes),
         "score": rounded(one.score),
         "vector": one.vector,
+    }
+
+
+def alert(one: BurnAlert) -> Json:
+    """One burn-rate alert."""
+    return {
+        "journey": one.journey,
+        "sli": one.sli,
+        "step": one.step,
+        "policy": one.policy,
+        "fired_at": timestamp(one.fired_s),
+        "resolved_at": None if one.resolved_s is None else timestamp(one.resolved_s),
     }
 
 

@@ -137,6 +137,8 @@ class Track:
         self._parts: dict[int, Part] = {}
         self._homes = Homes()
         self._looked_at = (0, 0)
+        self._order: list[Part] = []
+        self._spans: Ints = np.zeros((0, 2), dtype=np.int64)
         self.rows = 0
 
     # ---------------------------------------------------------------- rows come
@@ -152,7 +154,7 @@ class Track:
             part = self._part(merged(known.table if known else None, rows))
             self._parts[home] = part
             self._count(part, 1)
-        self.rows = sum(part.table.num_rows for part in self._parts.values())
+        self._index()
         earliest = int(pc.min(table["end"]).as_py()) // MINUTE_NS
         self.walk.back(earliest)
         self._hours = {hour: found for hour, found in self._hours.items() if hour < earliest // 60 - 1}
@@ -163,7 +165,14 @@ class Track:
         default = (table["end"].to_numpy() // (self._part_s * NS)).tolist()
         keys = table["attempt"].cast(pa.string()).to_pylist()
         home = np.array(self._homes.of(keys, default), dtype=np.int64)
-        return [(int(at), table.filter(pa.array(home == at))) for at in np.unique(home)]
+        order = np.argsort(home, kind="stable")
+        homes, begins = np.unique(home[order], return_index=True)
+        table = table.take(pa.array(order))
+        ends = [*begins[1:].tolist(), len(order)]
+        return [
+            (int(at), table.slice(begin, end - begin))
+            for at, begin, end in zip(homes, begins.tolist(), ends, strict=True)
+        ]
 
     def _part(self, table: pa.Table) -> Part:
         columns = build(table, self.journey, self.inventory)
@@ -185,7 +194,30 @@ class Track:
         self.slices.drop(min(before_s, self.slices.end * SLICE_S - self.asked.reach_s) // SLICE_S)
         self._minutes.drop(max(self._minutes.first, self._minutes.end - NORMAL_REACH))
         self.walk.drop(self._minutes.first)
-        self.rows = sum(part.table.num_rows for part in self._parts.values())
+        self._index()
+
+    def thin(self, rows: int) -> None:
+        """Forget the oldest parts until at most ``rows`` rows are left."""
+        parts = sorted(self._order, key=lambda part: part.last_ns)
+        left = self.rows
+        for part in parts:
+            if left <= rows:
+                break
+            left -= part.table.num_rows
+            self.drop(part.last_ns // NS + 1)
+
+    def _index(self) -> None:
+        """Where in time each part lies."""
+        self._order = list(self._parts.values())
+        self._spans = np.array(
+            [(part.by_minute.first, part.by_minute.last) for part in self._order] or [(0, -1)], dtype=np.int64
+        )
+        self.rows = sum(part.table.num_rows for part in self._order)
+
+    def _between(self, start: int, end: int) -> list[Part]:
+        """The parts with an execution in or around the minutes ``[start, end)``."""
+        found = np.flatnonzero((self._spans[:, 0] < end) & (self._spans[:, 1] >= start))
+        return [self._order[at] for at in found.tolist()] if self._order else []
 
     # ------------------------------------------------------------ minutes close
 
@@ -241,7 +273,7 @@ class Track:
         if kept is not None:
             return kept
         if hour not in self._hours:
-            self._hours[hour] = self._usual(self.walk.clean_of(hour))
+            self._hours[hour] = self._usual(self.walk.clean_between(hour * 60, (hour + 1) * 60))
         return self._hours[hour]
 
     def _usual(self, clean: list[int]) -> Usual | None:
@@ -258,12 +290,17 @@ class Track:
         low, high = (chosen[0], chosen[-1]) if chosen else (0, -1)
         parts = [
             (part.by_minute.window(chosen, known_ns), len(part.columns.attempts))
-            for part in self._parts.values()
-            if part.by_minute.first <= high and part.by_minute.last >= low
+            for part in self._between(low, high + 1)
         ]
         if not parts:
             parts = [(build(STEP_SCHEMA.empty_table(), self.journey, self.inventory).window(_NONE), 0)]
         return parts[0][0] if len(parts) == 1 else Window.joined(parts)
+
+    def table(self) -> pa.Table:
+        """All rows."""
+        return pa.concat_tables(
+            [STEP_SCHEMA.empty_table(), *(part.table for part in self._order)], promote_options="permissive"
+        )
 
     def customers(self, start: int, end: int) -> tuple[int, int]:
         """Distinct customers affected of active in the minutes ``[start, end)`` of an episode, as known at its end.
@@ -271,15 +308,14 @@ class Track:
         Affected: an execution failed, gave up, was slow, or was rejected (4.10).
         """
         active, hurt = [_NONE], [_NONE]
-        for part in self._parts.values():
-            if part.by_minute.first < end and part.by_minute.last >= start:
-                rows = part.by_minute.window(range(start, end)).rows
-                columns = part.columns
-                unit = columns.attempts.unit[columns.attempt[rows]]
-                outcome = columns.outcome[rows]
-                affected = (outcome == FAILED) | columns.slow[rows] | (outcome == REJECTED)
-                active.append(unit)
-                hurt.append(unit[affected & ~columns.maintenance[rows]])
+        for part in self._between(start, end):
+            rows = part.by_minute.window(range(start, end)).rows
+            columns = part.columns
+            unit = columns.attempts.unit[columns.attempt[rows]]
+            outcome = columns.outcome[rows]
+            affected = (outcome == FAILED) | columns.slow[rows] | (outcome == REJECTED)
+            active.append(unit)
+            hurt.append(unit[affected & ~columns.maintenance[rows]])
         return len(np.unique(np.concatenate(hurt))), len(np.unique(np.concatenate(active)))
 
     def columns(self, as_of_ns: int, from_ns: int = 0) -> Columns:
@@ -287,7 +323,7 @@ class Track:
 
         The attempts are whole; other attempts of the same parts come with them.
         """
-        parts = [part for part in self._parts.values() if part.last_ns >= from_ns]
+        parts = self._between(from_ns // MINUTE_NS, -(-as_of_ns // MINUTE_NS))
         found = [
             part.columns if part.last_ns < as_of_ns else build(part.table, self.journey, self.inventory, as_of_ns)
             for part in parts

@@ -90,6 +90,11 @@ class State:
             judged.alert(connection, round_.alerts)
             outbox.add(connection, round_.notices)
 
+    def tell(self, notices: Sequence[NewNotice]) -> None:
+        """Queue notices of no round: those about our own health."""
+        with self._database.writing() as connection:
+            outbox.add(connection, tuple(notices))
+
     # Incidents, and what people do to them.
 
     def incidents(self, *, open_only: bool = False, limit: int = 100, before_s: int | None = None) -> list[Incident]:

@@ -8,6 +8,7 @@ from otel_cx_collector.decide.words import Record
 from otel_cx_collector.errors import CollectorError
 from otel_cx_collector.incidents.words import Act, Incident, Status
 from otel_cx_collector.measure.figures import BurnAlert
+from otel_cx_collector.notify.words import Notice
 
 
 class Stale(CollectorError):  # noqa: N818 - says what is wrong with the write
@@ -42,6 +43,22 @@ class NewNotice:
     """JSON values only."""
     due_s: int
     """Not to be sent before, seconds since the epoch."""
+
+
+def queued(notice: Notice) -> NewNotice:
+    """A notice as the outbox takes it, due when it was told."""
+    return NewNotice(
+        channel=notice.channel,
+        key=notice.key,
+        incident=notice.incident,
+        sequence=notice.sequence,
+        what=notice.what,
+        severity=notice.severity,
+        at_s=notice.at_s,
+        group=notice.group,
+        body=notice.body,
+        due_s=notice.at_s,
+    )
 
 
 @dataclass(frozen=True, slots=True)
