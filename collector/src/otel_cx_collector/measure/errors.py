@@ -94,7 +94,7 @@ def _harm(found: Evaluation, inside: Ints, wrong: Ints, group: Ints, count: int)
 
 def _customers(columns: Columns, wrong: Ints, group: Ints, count: int) -> Ints:
     """Distinct customers of each group."""
-    units = columns.attempts.unit
-    size = int(units.max()) + 1
-    pairs = np.unique(group * size + units[columns.attempt[wrong]])
+    who = np.unique(columns.attempts.unit[columns.attempt[wrong]], return_inverse=True)[1]
+    size = len(wrong)
+    pairs = np.unique(group * size + who)
     return np.bincount(pairs // size, minlength=count)
