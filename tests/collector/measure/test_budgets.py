@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rows import START_S, Row, table
 
@@ -124,6 +124,7 @@ executions = st.builds(
 recordings = st.lists(executions, min_size=1, max_size=30)
 
 
+@settings(deadline=None)
 @given(recordings)
 def test_the_journeys_budgets_are_its_slis(rows: list[Row]) -> None:
     found = judged(rows, MOMENT_S)
@@ -133,6 +134,7 @@ def test_the_journeys_budgets_are_its_slis(rows: list[Row]) -> None:
     assert [(b.good, b.total, b.spent, b.since_ns) for b in budgets(found)] == expected
 
 
+@settings(deadline=None)
 @given(recordings)
 def test_budgets_add_up_over_segments_and_over_accounts(rows: list[Row]) -> None:
     found = judged(rows, MOMENT_S)
@@ -149,6 +151,7 @@ def test_budgets_add_up_over_segments_and_over_accounts(rows: list[Row]) -> None
         assert sum(each[at].total for _, each, _, _ in accounts) == budget.total
 
 
+@settings(deadline=None)
 @given(recordings, st.data())
 def test_one_more_failure_never_leaves_more_budget(rows: list[Row], data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(rows) - 1))

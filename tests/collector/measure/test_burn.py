@@ -240,6 +240,7 @@ def test_the_long_window_must_be_certain_too() -> None:
     assert walk(of(failures, events), policy, 0, 2000)[0] == []
 
 
+@settings(deadline=None)
 @given(st.integers(0, 60), st.integers(0, 2000), st.sampled_from([0.001, 0.0144, 0.3]))
 def test_certainty_is_that_of_the_jeffreys_quantile(failures: int, more: int, limit: float) -> None:
     n = failures + more
@@ -339,7 +340,7 @@ def split(history: list[tuple[tuple[int, int], bool]]) -> tuple[Slices, Bools]:
     return slices, np.array([seen for _, seen in history], dtype=np.bool_)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(histories)
 def test_the_walk_says_what_the_definition_says(history: list[tuple[tuple[int, int], bool]]) -> None:
     slices, measured = split(history)
@@ -350,6 +351,7 @@ def test_the_walk_says_what_the_definition_says(history: list[tuple[tuple[int, i
     assert state.fired_s == (found[-1][0] if found and found[-1][1] is None else None)
 
 
+@settings(deadline=None)
 @given(histories, st.data())
 def test_walking_in_pieces_is_walking_at_once(history: list[tuple[tuple[int, int], bool]], data: st.DataObject) -> None:
     slices, measured = split(history)
@@ -366,6 +368,7 @@ def test_walking_in_pieces_is_walking_at_once(history: list[tuple[tuple[int, int
     assert state == end
 
 
+@settings(deadline=None)
 @given(histories, st.integers(0, 80))
 def test_history_that_no_window_reaches_does_not_matter(history: list[tuple[tuple[int, int], bool]], cut: int) -> None:
     slices, measured = split(history)

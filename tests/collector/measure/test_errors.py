@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rows import START_S, Row, table
 
@@ -122,6 +122,7 @@ executions = st.builds(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(st.lists(executions, max_size=30))
 def test_every_failure_and_rejection_is_in_exactly_one_class(rows: list[Row]) -> None:
     wrong = [row for row in rows if row.outcome in ("failed", "rejected")]

@@ -187,6 +187,7 @@ def test_the_worst_cause_comes_first() -> None:
     assert [c.cause for c in paper_cuts(entries, FILE.journeys, NOW_S)] == ["payment/b", "cart/a", "payment/a"]
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0.001, 3), min_size=1, max_size=20), st.randoms(use_true_random=False))
 def test_the_order_of_entries_does_not_matter(harms: list[float], rng: object) -> None:
     entries = [cut(harm, NOW_S - i * 600) for i, harm in enumerate(harms)]
@@ -253,7 +254,7 @@ def test_the_most_hurt_come_first_and_no_more_than_the_limit() -> None:
     assert len(hurt_again([found], at_least=4)) == 2
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.sampled_from(["k.1", "k.2"]), st.integers(0, 3000))))
 def test_nobody_is_said_to_be_hurt_more_often_than_they_were(seen: list[tuple[str, str, int]]) -> None:
     # An attempt is of one customer.
@@ -271,7 +272,7 @@ PLAIN = inventory.parse(
 )
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(8, 20), min_size=3, max_size=8), st.integers(20, 30))
 def test_equivalent_minutes_are_the_share_of_the_budget_spent(failed: list[int], a_minute: int) -> None:
     """4.6, with c = g = v = 1, one step and execution an attempt, binary harm, no baseline, N the window's mean.

@@ -84,8 +84,8 @@ def later_ok(columns: Columns) -> Bools:
 def _harm(found: Evaluation, inside: Ints, wrong: Ints, group: Ints, count: int) -> Floats:
     """Harm of the attempts whose most hurtful execution is of each group."""
     columns = found.columns
-    window, steps = columns.window(inside), len(columns.journey.steps)
-    harmed = impact.most_hurtful(window, steps, rejections=found.rejections)
+    hurt = inside[columns.hurtful(rejections=found.rejections)[inside]]
+    harmed = impact.most_hurtful(columns.window(hurt), len(columns.journey.steps), rejections=found.rejections)
     member = np.full(len(columns), -1)
     member[wrong] = group
     of = member[harmed.rows]
