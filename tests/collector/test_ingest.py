@@ -30,7 +30,7 @@ def test_services_whose_values_became_other_are_remembered_up_to_the_limit(
         for number in (0, 1, 2, 3, 4, 0):
             sink.accept(Signal.TRACES, Encoding.JSON, body(f"service-{number}", now_ns()))
         assert rows.last == 6
-    counted = dict(ingest._tally.overflow)
+    counted = dict(sink._tally.overflow)
     assert counted == {("otelcx.segment", f"service-{number}"): 1 + (number == 0) for number in range(3)}
 
 
