@@ -13,6 +13,7 @@ import pytest
 from otel_cx_collector.errors import Unavailable, UserError
 from otel_cx_collector.events import STEP_SCHEMA, to_batch
 from otel_cx_collector.log import BatchTooLarge, Log, LogLimits
+from otel_cx_collector.log import segment as segments
 
 Batch = Callable[..., pa.RecordBatch]
 Ids = Callable[..., list[int]]
@@ -106,6 +107,29 @@ def test_a_log_whose_batches_are_all_stored_is_empty_after_opening_again(
         assert not list(directory.glob("*.seg"))
         assert again.bytes_used == 0
         assert again.append(batch(1)) > last
+
+
+def test_a_segment_that_was_made_when_the_process_died_costs_nothing_that_is_appended_later(
+    directory: Path, batch: Batch, ids: Ids
+) -> None:
+    with Log(directory) as log:
+        log.append(batch(1))
+    segments.create(directory, 2, batch(2).schema)
+    with Log(directory) as log:
+        log.append(batch(2))
+        log.mark_stored(1)
+        assert ids(log, 1) == [2]
+    with Log(directory) as log:
+        assert ids(log) == [2]
+
+
+def test_nothing_is_waited_for_in_a_segment_that_was_made_when_the_process_died(directory: Path, batch: Batch) -> None:
+    with Log(directory) as log:
+        log.mark_stored(log.append(batch(1)))
+    segments.create(directory, 5, batch(2).schema)
+    with Log(directory) as log:
+        assert log.last == log.stored == 1
+        assert not log.wait(1, 0)
 
 
 def test_the_mark_never_goes_back(log: Log, batch: Batch) -> None:

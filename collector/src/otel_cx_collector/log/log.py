@@ -362,8 +362,8 @@ def _recover(directory: Path, stored: int) -> tuple[list[Segment], tuple[Damage,
             continue
         segment, found = segments.recover(path, newest=following is None)
         damage += found
-        if segment is not None and segment.last <= stored:
-            path.unlink()
+        if segment is not None and (segment.last <= stored or segment.end == segment.start):
+            path.unlink()  # an empty one has the name that the next one gets
         elif segment is not None:
             kept.append(segment)
     for one in damage:
