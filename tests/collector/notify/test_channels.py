@@ -43,7 +43,7 @@ def secret(tmp_path: Path, text: str) -> str:
 
 def send(config: dict[str, Any], *notices: Notice) -> None:
     sender = sender_of(Channel.model_validate(config | {"allow_private": ALLOW}), ssl.create_default_context())
-    with Line(Patience(1, 1, 2)) as line:
+    with Line(Patience(5, 20, 30)) as line:
         sender.send(Parcel(notices or (notice(),), NOW), line)
 
 
@@ -312,7 +312,7 @@ class TestSecrets:
             )
             for key in ("0" * 32, "1" * 32):
                 Path(path).write_text(key)
-                with Line(Patience(1, 1, 2)) as line:
+                with Line(Patience(5, 20, 30)) as line:
                     sender.send(Parcel((notice(),), NOW), line)
 
             assert [json.loads(each.body)["routing_key"] for each in target.requests] == ["0" * 32, "1" * 32]

@@ -23,7 +23,7 @@ from otel_cx_collector.notify.line import Patience
 from otel_cx_collector.notify.words import Outbox
 from otel_cx_collector.notify.worker import HOLD_S, MAX_TOGETHER
 
-QUICK = Patience(0.3, 0.3, 0.5)
+CALM = Patience(5, 20, 30)
 
 
 def inventory(**channels: dict[str, Any]) -> Inventory:
@@ -37,8 +37,9 @@ def hook(target: HttpTarget, **more: Any) -> dict[str, Any]:
 
 def courier(outbox: Outbox, channels: dict[str, dict[str, Any]], **more: Any) -> Courier:
     now: Callable[[], int] = more.pop("clock", lambda: NOW * NS)
-    options = {"patience": QUICK} | more
-    return Courier(outbox, inventory(**channels), now, lambda: 0.5, "https://cx.example", **options)
+    jitter: Callable[[], float] = more.pop("jitter", lambda: 0.5)
+    options = {"patience": CALM} | more
+    return Courier(outbox, inventory(**channels), now, jitter, "https://cx.example", **options)
 
 
 def keys(target: HttpTarget) -> list[str]:
@@ -243,7 +244,8 @@ class TestGroups:
         outbox = MemoryOutbox()
         outbox.put(self.group("a"), self.group("b"))
         with HttpTarget(answer(500), answer(200)) as target:
-            sent = courier(outbox, {"hook": hook(target)})
+            chance = iter((0.3, 0.9))
+            sent = courier(outbox, {"hook": hook(target)}, jitter=lambda: next(chance))
             for now_s in (NOW, NOW + 30):
                 sent.turn(now_s)
             outbox.put(self.group("c"))
@@ -320,6 +322,18 @@ class TestAlertsThatAreForgotten:
             ends = [json.loads(request.body)[0]["endsAt"] for request in target.requests]
             assert [len(json.loads(request.body)) for request in target.requests] == [1, 1]
             assert ends[0] < ends[1]
+
+    def test_what_waits_for_the_end_of_the_night_is_not_told_by_the_way(self) -> None:
+        incident = self.incident("alerts")
+        outbox = MemoryOutbox()
+        outbox.put(notice(channel="alerts", incident=incident.id, severity="P2"))
+        hours = {"from": "00:00", "to": "23:59", "zone": "UTC"}
+        with HttpTarget(answer(200)) as target:
+            config = {"alertmanager": {"url": f"http://127.0.0.1:{target.port}"}, "quiet_hours": hours}
+            courier(outbox, {"alerts": config}, standing=lambda: [incident]).turn(NOW)
+
+            assert target.requests == []
+        assert outbox.states() == ["held"]
 
 
 class TestThreads:

@@ -16,11 +16,11 @@ from otel_cx_collector.notify.post import post
 from otel_cx_collector.notify.targets import METADATA, parse, permitted
 from otel_cx_collector.notify.words import Retry
 
-QUICK = Patience(1, 1, 2)
+CALM = Patience(5, 20, 30)
 
 
 def send(url: str, allow: tuple[str, ...] = (), tls: ssl.SSLContext | None = None) -> None:
-    with Line(QUICK) as line:
+    with Line(CALM) as line:
         post(parse(url, allow), {}, b"{}", line, tls or ssl.create_default_context(), NOW)
 
 
@@ -48,6 +48,11 @@ def test_whatever_is_not_global_is_refused_unless_its_range_is_listed(address: A
     if not address.is_global:
         assert not permitted(str(address), "hooks.example", ())
     assert permitted(str(address), "hooks.example", ("0.0.0.0/0", "::/0"))
+
+
+def test_an_address_in_disguise_is_listed_by_its_range() -> None:
+    for disguised in ("::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::"):
+        assert permitted(disguised, "hooks.example", ("10.0.0.0/8",))
 
 
 def test_a_listed_name_may_be_private_but_not_a_metadata_service() -> None:

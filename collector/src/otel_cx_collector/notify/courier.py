@@ -137,9 +137,16 @@ class Courier:
     def _open(self, channel: str) -> list[Notice]:
         """What one channel was told of that is still open, as notices of its opening."""
         tells = [
-            Tell(Happening.OPENED, incident, (channel,), 0) for incident in self._standing() if channel in incident.told
+            Tell(Happening.OPENED, incident, (channel,), 0)
+            for incident in self._standing()
+            if channel in incident.told and not self._is_to_be_told(channel, incident.id)
         ]
         return [notice for tell in tells for notice in notices_for(tell, self._inventory, self._url)]
+
+    def _is_to_be_told(self, channel: str, incident: str) -> bool:
+        """Its opening waits in the outbox, maybe for the end of the quiet hours."""
+        openings = (Happening.OPENED, Happening.REOPENED)
+        return any(notice.what in openings for notice in self._outbox.waiting(channel, incident))
 
     def _now_s(self) -> int:
         return self._clock() // NS

@@ -109,7 +109,7 @@ def judge(answer: Answer, host: str, now_s: int, hide: tuple[str, ...] = ()) -> 
     if status in BUSY or status >= 500:
         raise Retry(what, retry_after_s(answer.retry_after, now_s))
     if 300 <= status < 400:
-        where = urlsplit(answer.location or "").hostname or host
+        where = _place(answer.location) or host
         raise Retry(f"{host} answered {status}, a redirect to {where}; write the address itself", mend=True)
     raise Retry(f"{what}; mend the address or the secret", mend=True)
 
@@ -144,6 +144,14 @@ def _exchange(target: Target, headers: Mapping[str, str], body: bytes, line: Lin
         known = {name.lower(): value.decode("latin-1") for name, value in answer.headers}
         text = "" if answer.status < 400 else _beginning(answer)
         return Answer(answer.status, known.get(b"retry-after"), known.get(b"location"), text)
+
+
+def _place(location: str | None) -> str:
+    """The host of a redirect alone: the rest may be a secret."""
+    try:
+        return clean(urlsplit(location or "").hostname or "", MAX_REASON)
+    except ValueError:
+        return "nowhere"
 
 
 def _host(target: Target) -> str:

@@ -144,9 +144,9 @@ class Worker:
         try:
             sent = self._try(lambda line: self._sender.send(parcel, line), parcel.now_s)
         except Undelivered as error:
-            if not self._stopped:
-                for notice in parcel.notices:
-                    self._not_delivered(notice, error, parcel.now_s)
+            jitter = self._jitter()  # one for all: what went out as one message comes back as one
+            for notice in parcel.notices if not self._stopped else ():
+                self._not_delivered(notice, error, jitter, parcel.now_s)
             return
         for notice in parcel.notices:
             self._outbox.delivered(notice.id, parcel.now_s)
@@ -155,9 +155,9 @@ class Worker:
         if sent.note:
             _LOG.warning("notice %s to %s: %s", parcel.key, self.name, sent.note)
 
-    def _not_delivered(self, notice: Notice, error: Undelivered, now_s: int) -> None:
+    def _not_delivered(self, notice: Notice, error: Undelivered, jitter: float, now_s: int) -> None:
         if isinstance(error, Retry) and not gave_up(notice, now_s):
-            after_s = wait_s(notice, error, self._jitter())
+            after_s = wait_s(notice, error, jitter)
             _LOG.warning("notice %s to %s, again in %d s: %s", notice.key, self.name, after_s, error)
             self._outbox.failed(notice.id, now_s, str(error), now_s + after_s)
             return
