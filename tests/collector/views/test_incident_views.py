@@ -7,6 +7,7 @@ from fakes_source import NOW_S, FakeSource
 from hypothesis import given
 from hypothesis import strategies as st
 
+from otel_cx_collector.errors import Unavailable
 from otel_cx_collector.incidents.machine import possible
 from otel_cx_collector.incidents.words import Act, Status
 from otel_cx_collector.views import budgets, decisions, incident, journey, overview, windows
@@ -53,6 +54,19 @@ def test_an_incident_of_a_journey_that_the_inventory_no_longer_has_can_still_be_
     source._incidents = lambda: [kept]  # type: ignore[method-assign] # what was stored before
     case = incident.case(source, CHECKOUT)
     assert (case.journey, case.decision, case.tree, case.title) == (None, None, (), "checkout")
+
+
+def test_an_incident_can_be_read_and_acted_on_while_the_store_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = FakeSource()
+
+    def dead() -> None:
+        raise Unavailable("the store does not answer")
+
+    monkeypatch.setattr(source, "saturation", dead)
+    case = incident.case(source, CHECKOUT)
+    assert (case.decision, case.tree, case.resources, case.trouble) == (None, (), (), "the store does not answer")
+    assert case.incident.facts is not None
+    assert incident.act(source, CHECKOUT, Act.ACKNOWLEDGE, "Ana", "").status is Status.ACKNOWLEDGED
 
 
 def test_what_a_status_does_not_allow_is_refused_with_what_it_does() -> None:

@@ -58,8 +58,8 @@ def test_a_change_is_told_by_how_far_it_was_from_the_start_which_is_known_to_the
 
 @pytest.mark.parametrize(
     ("remaining", "exhausted_in_s", "said"),
-    [(None, None, "nothing counted yet"), (-0.3, 0.0, "spent"), (0.4, None, "nothing burns it now"),
-     (0.4, 7200.0, "spent in 2 h at this pace")],
+    [(None, None, "nothing counted yet"), (-0.3, 0.0, "it is spent"), (0.4, None, "not at this pace"),
+     (0.4, 7200.0, "in 2 h")],
 )  # fmt: skip
 def test_a_budget_says_when_it_runs_out(remaining: float | None, exhausted_in_s: float | None, said: str) -> None:
     budget = replace(FakeSource().budgets("checkout")[0], remaining=remaining, exhausted_in_s=exhausted_in_s)

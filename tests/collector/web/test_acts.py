@@ -1,6 +1,5 @@
 """What people do to incidents through the API: who may, what a body must be, what a status allows, who is told."""
 
-import contextlib
 import json
 import socket
 from typing import Any
@@ -11,7 +10,7 @@ from browsing import Serve
 from fakes_source import HOSTILE, FakeSource
 from listening import listening
 
-from otel_cx_collector.api.incidents import MAX_BODY
+from otel_cx_collector.api.incidents import MAX_BODY, MAX_DRAINED
 from otel_cx_collector.incidents.machine import MAX_TEXT, MAX_WHO
 
 ID = "checkout-20261124T095000Z"
@@ -71,32 +70,31 @@ def test_a_body_that_is_not_json_is_415_so_that_no_form_of_another_site_can_send
     assert answer.json()["cure"] == "Send it as application/json."
 
 
-def test_a_body_over_the_limit_is_413_and_read_no_further(url: str) -> None:
-    body = {"who": "Ana", "text": "x" * MAX_BODY}
-    assert post(url, "annotate", body).status_code == 413
-
-    assert unanswered(url, b"Transfer-Encoding: chunked", b"1000\r\n" + b"x" * 4096 + b"\r\n").startswith(
-        b"HTTP/1.1 413"
-    )
+def test_a_body_over_the_limit_is_413(url: str) -> None:
+    answer = post(url, "annotate", {"who": "Ana", "text": "x" * MAX_BODY})
+    assert answer.status_code == 413
+    assert answer.json()["cure"] == "Send a name and a short note."
 
 
-def test_a_body_that_does_not_come_is_408(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_that_never_ends_is_cut(url: str) -> None:
+    endless = (b"1000\r\n" + b"x" * 4096 + b"\r\n") * (20 * MAX_DRAINED // 4096)
+    with writing(url, b"Transfer-Encoding: chunked") as client, pytest.raises(ConnectionError):
+        client.sendall(endless)
+
+
+def test_a_body_that_does_not_come_is_408_and_the_connection_closed(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("otel_cx_collector.api.incidents.BODY_S", 0.2)
-    assert unanswered(url, b"Content-Length: 100", b"").startswith(b"HTTP/1.1 408")
+    with writing(url, b"Content-Length: 100") as client:
+        said = b"".join(iter(lambda: client.recv(65536), b""))
+    assert said.startswith(b"HTTP/1.1 408")
 
 
-def unanswered(url: str, length: bytes, part: bytes) -> bytes:
-    """What a client is told that goes on sending ``part`` and never ends; the connection has to be closed on it."""
+def writing(url: str, length: bytes) -> socket.socket:
+    """A connection on which the head of a write was sent, and none of its body."""
     head = f"POST /api/v1/incidents/{ID}/annotate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-    with socket.create_connection(("localhost", int(url.rpartition(":")[2])), 20) as client:
-        client.sendall(head.encode() + length + b"\r\n\r\n")
-        said = b""
-        with contextlib.suppress(ConnectionError):
-            for _ in range(8 if part else 0):
-                client.sendall(part)
-            while got := client.recv(65536):
-                said += got
-    return said
+    client = socket.create_connection(("localhost", int(url.rpartition(":")[2])), 30)
+    client.sendall(head.encode() + length + b"\r\n\r\n")
+    return client
 
 
 @pytest.mark.parametrize(
@@ -180,6 +178,19 @@ def test_a_store_that_is_down_is_503_with_when_to_come_back(serve: Serve, source
     answer = post(url, "acknowledge")
     assert answer.status_code == 503
     assert answer.headers["retry-after"] == "5"
+
+
+def test_a_page_shows_what_was_done_even_while_nothing_is_evaluated(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("otel_cx_collector.web.live.LATE_S", 0.0)
+    url = serve(heartbeat_s=0.3)
+    with listening(url, f"page=incident&name={ID}&seen=0") as told:
+        next(each for each in told if each[0] == "trouble")
+        post(url, "acknowledge")
+        _, changed = next(each for each in told if each[0] == "patch" and "lead" in each[1]["parts"])
+        assert "acknowledged" in changed["parts"]["lead"]
+        assert next(each for each in told if each[0] != "beat")[0] == "trouble", "and still says that it is old"
 
 
 def test_every_open_page_is_told_before_the_next_round_and_a_page_opened_after_it_is_not_told_again(

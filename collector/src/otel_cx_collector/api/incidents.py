@@ -23,6 +23,9 @@ from otel_cx_collector.views.source import Source
 MAX_BODY: Final = 16 * 1024
 """Bytes of a write: a name and a note, however they are escaped, and room to spare."""
 
+MAX_DRAINED: Final = 1024 * 1024
+"""Bytes read of a body that is too long: its sender is still writing, and would not read the answer before."""
+
 BODY_S: Final = 10.0
 """Longest time that a body may take to come."""
 
@@ -99,7 +102,7 @@ def install(api: FastAPI, source: Source, acted: Callable[[], None]) -> None:
     @get(api, "/incidents/{incident_id}", IncidentOut)
     def one_incident(incident_id: Id) -> Json:
         """One incident whole, its figures frozen when it is over."""
-        return Json(told(views.case(source, incident_id).incident, source))
+        return Json(told(source.incident(incident_id), source))
 
     for act in Act:
         _write(api, source, act, acted)
@@ -125,27 +128,33 @@ def _write(api: FastAPI, source: Source, act: Act, acted: Callable[[], None]) ->
 
 
 async def _body(request: Request) -> bytes:
-    """The body, read no further than it may be long."""
+    """The body, of which no more is kept than it may be long."""
+    try:
+        async with asyncio.timeout(BODY_S):
+            body, length = await _read(request)
+    except (TimeoutError, ClientDisconnect):
+        detail = f"the body has not come within {BODY_S:g} s"
+        raise Refused(408, "too-slow", "The body did not come", detail, "Send it again.") from None
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != KIND:
         detail = f"the body is {kind[:64] or 'of no type'!r}"
         raise Refused(415, "not-json", "The body is not JSON", detail, f"Send it as {KIND}.")
-    try:
-        async with asyncio.timeout(BODY_S):
-            return await _read(request)
-    except (TimeoutError, ClientDisconnect):
-        detail = f"the body has not come within {BODY_S:g} s"
-        raise Refused(408, "too-slow", "The body did not come", detail, "Send it again.") from None
+    if length > MAX_BODY:
+        detail = f"the body is longer than {MAX_BODY} bytes"
+        raise Refused(413, "too-long", "The body is too long", detail, "Send a name and a short note.")
+    return body
 
 
-async def _read(request: Request) -> bytes:
-    body = bytearray()
+async def _read(request: Request) -> tuple[bytes, int]:
+    """What is kept of the body, and how much was read."""
+    kept, length = bytearray(), 0
     async for part in request.stream():
-        body += part
-        if len(body) > MAX_BODY:
-            detail = f"the body is longer than {MAX_BODY} bytes"
-            raise Refused(413, "too-long", "The body is too long", detail, "Send a name and a short note.")
-    return bytes(body)
+        length += len(part)
+        if length <= MAX_BODY:
+            kept += part
+        elif length > MAX_DRAINED:
+            break
+    return bytes(kept), length
 
 
 def _parsed(body: bytes) -> Written:

@@ -37,11 +37,11 @@ def described(*codes: int) -> dict[int | str, dict[str, Any]]:
 
 
 class Refused(CollectorError):  # noqa: N818 - a refusal, answered to the one who asked
-    """A write that cannot be done; when its body is not read to the end, the connection is closed behind it."""
+    """A write that cannot be done; where its body may not have been read to the end, the connection is closed."""
 
     def __init__(self, status: int, kind: str, title: str, detail: str, cure: str) -> None:
-        unread = {408, 413, 415}
-        self.answer = problem(status, kind, title, detail, cure, {"Connection": "close"} if status in unread else None)
+        unread = {"Connection": "close"} if status in {408, 413} else None
+        self.answer = problem(status, kind, title, detail, cure, unread)
         super().__init__(detail)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from otel_cx_collector.errors import Unavailable
 from otel_cx_collector.incidents.machine import ActRefused, possible
 from otel_cx_collector.incidents.record import recommended
 from otel_cx_collector.incidents.status_line import status_line
@@ -27,7 +28,7 @@ LISTED: Final = 100
 OF_JOURNEY: Final = 10
 """As many as a journey's page recalls."""
 
-RECALLED: Final = 500
+RECALLED: Final = 200
 """How far back a journey's incidents are looked for."""
 
 NOTICES: Final = 50
@@ -50,7 +51,7 @@ class Case:
     journey: Journey | None
     """None when the inventory in force no longer lists it."""
     decision: Decision | None
-    """What the rules say now; None without a journey."""
+    """What the rules say now; None without a journey, or when it is not known."""
     tree: tuple[Branch, ...]
     resources: tuple[Resource, ...]
     """What the journey's steps depend on."""
@@ -59,6 +60,8 @@ class Case:
     """Others of its group: the same change or the same failing dependency."""
     status_line: str
     """What to tell stakeholders, ready to paste."""
+    trouble: str
+    """Why it is not known what the rules say now; an incident can be read, and acted on, without the store."""
 
     @property
     def title(self) -> str:
@@ -101,16 +104,30 @@ def case(source: Source, incident_id: str) -> Case:
     """One incident with what stands around it now. Raises NotFound, Unavailable."""
     incident = source.incident(incident_id)
     journey = source.inventory.journeys.get(incident.journey)
+    decision, tree, full, trouble = _now(source, journey)
     return Case(
         incident=incident,
         journey=journey,
-        decision=source.decision(journey.name) if journey else None,
-        tree=tuple(source.tree(journey.name)) if journey else (),
-        resources=resources.of_journey(source, journey) if journey else (),
+        decision=decision,
+        tree=tree,
+        resources=full,
         deliveries=tuple(source.deliveries(incident_id, NOTICES)),
         together=_together(source, incident),
         status_line=status_line(incident, source.inventory),
+        trouble=trouble,
     )
+
+
+def _now(
+    source: Source, journey: Journey | None
+) -> tuple[Decision | None, tuple[Branch, ...], tuple[Resource, ...], str]:
+    if journey is None:
+        return None, (), (), "its journey is no longer in the inventory"
+    try:
+        full = resources.of_journey(source, journey)
+        return source.decision(journey.name), tuple(source.tree(journey.name)), full, ""
+    except Unavailable as error:
+        return None, (), (), str(error)
 
 
 def _together(source: Source, incident: Incident) -> tuple[Incident, ...]:

@@ -177,11 +177,11 @@ def of_steps(by_step: dict[str, float]) -> str:
 
 
 def of_budget(budget: Budget) -> str:
-    """What a budget's pace means: whether, and when, it runs out."""
+    """When a budget runs out at the pace of now, or why there is no such time."""
     if budget.remaining is None:
         return "nothing counted yet"
     if budget.remaining <= 0:
-        return "spent"
+        return "it is spent"
     if budget.exhausted_in_s is None:
-        return "nothing burns it now"
-    return f"spent in {words.span(budget.exhausted_in_s)} at this pace"
+        return "not at this pace"
+    return f"in {words.span(budget.exhausted_in_s)}"

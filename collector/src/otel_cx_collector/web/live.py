@@ -97,7 +97,8 @@ class Live:
                 await asyncio.sleep(asked + WAIT_S - time())  # a source that is stopping does not wait
             acts = self._acts()
             for key in list(self.open):
-                await self._update(key, news=(now, acts) != (seen, done), late=time() - since > LATE_S)
+                late = time() - since > LATE_S and acts == done  # what a person did is shown all the same
+                await self._update(key, news=(now, acts) != (seen, done), late=late)
             seen, done = now, acts
             self.tell()
 
