@@ -4,6 +4,7 @@ Live traffic and made history both draw from here.
 """
 
 from dataclasses import dataclass
+from math import log
 from random import Random
 from typing import Final
 
@@ -14,6 +15,9 @@ THINK_S: Final = 1.5
 TRIES_AGAIN: Final = 0.5
 """Share of the people who try once more after an error; they do so at most twice."""
 RETRIES: Final = 2
+TYPICAL_PATIENCE_S: Final = 24.5
+HASTE_S: Final = 3.5
+"""So long the less patient half looks at a payment that does not come: then they believe that it went wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,11 @@ class Temper:
     random: Random
     patience_s: float
     """After so long without an answer they close the page."""
+
+    def waits_s(self, journey: str, step: str) -> float:
+        """How long they wait for the answer to a step."""
+        hasty = (journey, step) == ("checkout", "payment") and self.patience_s < TYPICAL_PATIENCE_S
+        return min(HASTE_S, self.patience_s) if hasty else self.patience_s
 
     def think_s(self) -> float:
         """How long they look at a page before the next step."""
@@ -39,4 +48,4 @@ class Temper:
 
 def temper(random: Random) -> Temper:
     """Somebody as they come: most wait half a minute, some leave after five seconds."""
-    return Temper(random, patience_s=max(4.0, random.lognormvariate(3.2, 0.5)))
+    return Temper(random, patience_s=max(4.0, random.lognormvariate(log(TYPICAL_PATIENCE_S), 0.5)))

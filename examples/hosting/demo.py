@@ -17,7 +17,6 @@ from examples.hosting import processes, run
 from examples.hosting.history.send import HistoryError
 from examples.hosting.processes import Child, ChildError
 
-INVENTORY: Final = Path(__file__).with_name("cx.yaml")
 PORTS: Final = {"web": 8080, "grpc": 4317, "http": 4318, "health": 13133}
 START_S: Final = 30
 
@@ -39,7 +38,8 @@ def check_free(ports: dict[str, int]) -> None:
     if taken:
         raise ChildError(
             f"these ports of 127.0.0.1 are taken: {', '.join(taken)}. Stop what listens there (another demo, an "
-            "OpenTelemetry Collector?) or choose others: --web-port, --grpc-port, --http-port, --health-port"
+            "OpenTelemetry Collector?) or choose others: --web-port, --grpc-port, --http-port, --health-port, "
+            "--pager-port"
         )
 
 
@@ -52,14 +52,16 @@ def _free(port: int) -> bool:
 
 
 @contextlib.contextmanager
-def collector(home: Path, ports: dict[str, int]) -> Iterator[Child]:
+def collector(home: Path, ports: dict[str, int], inventory: Path) -> Iterator[Child]:
     """Run the collector with its data in ``home`` until the context is left; `wait_healthy` waits for it."""
     home.mkdir(parents=True, exist_ok=True)
     config = home / "collector.yaml"
     config.write_text(SETTINGS.format(**ports, data=home.resolve() / "data"))
     program = Path(sys.executable).with_name("otel-cx-collector")
-    command = [str(program), "run", "--inventory", str(INVENTORY), "--config", str(config)]
-    child = processes.start("collector", processes.python("examples.hosting.tied", *command), home, {})
+    mine = run.inventory(home, ports["pager"], inventory)
+    command = [str(program), "run", "--inventory", str(mine), "--config", str(config)]
+    key = {"OTELCX_KEY_FILE": str(run.key_file(home))}  # the services' own: accounts in facts are those in spans
+    child = processes.start("collector", processes.python("examples.hosting.tied", *command), home, key)
     try:
         yield child
     finally:
@@ -93,9 +95,10 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser("examples.hosting.demo", description="Run the collector and the example platform.")
     for name, port in PORTS.items():
         parser.add_argument(f"--{name}-port", type=int, default=port, help="of the collector (default %(default)s)")
+    parser.add_argument("--inventory", type=Path, default=run.INVENTORY, help="what to judge by (default %(default)s)")
     run.arguments(parser)
     options = parser.parse_args(argv)
-    ports = {name: getattr(options, f"{name}_port") for name in PORTS}
+    ports = {name: getattr(options, f"{name}_port") for name in (*PORTS, "pager")}
     until = time.monotonic() + (options.seconds or float("inf"))
     run.stop_on_terminate()
     try:
@@ -111,13 +114,14 @@ def main(argv: list[str]) -> int:
 def demonstrate(options: argparse.Namespace, ports: dict[str, int], until: float) -> None:
     """Start everything in order, say where it is, and watch over it."""
     check_free(ports)
-    settings = run.settings_from(options, f"http://127.0.0.1:{ports['grpc']}")
+    settings = run.settings_from(options, f"http://127.0.0.1:{ports['grpc']}", f"http://127.0.0.1:{ports['http']}")
     print("==> starting the collector and the hosting platform, and giving it a day of history", flush=True)
     with (
-        collector(options.home, ports) as collecting,
+        collector(options.home, ports, options.inventory) as collecting,
         run.platform(
             settings,
             options.panel_port,
+            ports["pager"],
             history=not options.no_history,
             collector_ready=lambda: wait_healthy(collecting, ports["health"]),
         ) as running,

@@ -43,11 +43,13 @@ FAULTS: Final = {
     fault.name: fault
     for fault in (
         Fault("payment-errors", 0.4, "customers", "The payment gateway answers 502: checkout fails at payment."),
-        Fault("slow-checkout", 0.5, "customers", "Payments take 4 s more: slow, and some people give up."),
+        Fault("slow-checkout", 0.5, "customers", "Payments take 4 s more: slow, and half of those who wait give up."),
         Fault("login-region", 0.9, "customers of one region", "The region's directory is down: login fails there."),
         Fault("saturated-pool", 0.6, "time", "Billing's database connections are all taken: checkout and sign-up."),
+        Fault("busy-pool", 0.85, "connections", "Billing's database looks full, yet nobody waits: no incident."),
         Fault("stuck-queue", 1.0, "-", "The worker stops consuming: deployments start but never go live."),
         Fault("bad-deploy", 0.5, "customers", "Control panel 2.4.0 is rolled out; it fails at publishing DNS changes."),
+        Fault("silent-pager", 1.0, "-", "The pager answers 503: notices wait, and arrive when it is mended."),
     )
 }
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from examples.hosting import processes
+from examples.hosting import facts, pager, processes
 from examples.hosting.covered import Covered
 from examples.hosting.faults import Faults
 from examples.hosting.history import calendar
@@ -30,8 +30,13 @@ SERVICES: Final = {
     "billing": "examples.hosting.services.billing.app",
     "worker": "examples.hosting.services.worker",
     "panel": "examples.hosting.services.panel.app",
+    "pager": "examples.hosting.pager",
 }
 TRAFFIC: Final = "examples.hosting.traffic.generator"
+INVENTORY: Final = Path(__file__).with_name("cx.yaml")
+PAGER_PORT: Final = 8090
+PAGER: Final = f"http://127.0.0.1:{PAGER_PORT}/"
+"""Where `INVENTORY` looks for the pager; `inventory` writes a copy for another port or directory."""
 LOOK_S: Final = 0.5
 REMEMBER_S: Final = 10
 """How often the supervisor notes that live traffic is going on."""
@@ -40,8 +45,12 @@ REMEMBER_S: Final = 10
 class Platform:
     """The company's running processes."""
 
-    def __init__(self, settings: Settings, sockets: dict[str, socket.socket]) -> None:
+    def __init__(
+        self, settings: Settings, sockets: dict[str, socket.socket], say: Callable[[str], None] = print
+    ) -> None:
         self.settings = settings
+        self.pager = processes.address(sockets["pager"])
+        self._say = say
         self._sockets = sockets
         self._environment = {"OTELCX_KEY_FILE": str(key_file(settings.home)), **settings.environment()}
         self.children: dict[str, Child] = {}
@@ -67,8 +76,13 @@ class Platform:
         self.settings = replace(self.settings, release=release)
         try:
             self.ready()
+            self.tell([facts.deploy("control-panel", release, time.time())])
         finally:
             old.stop()
+
+    def tell(self, told: list[facts.Fact]) -> None:
+        """Tell the collector what no span says."""
+        facts.post(self.settings.collector_http, told, self._say)
 
     def watch(self) -> None:
         """Raise ChildError when a child has ended; deploy what ``bad-deploy`` asks for."""
@@ -103,6 +117,15 @@ def key_file(home: Path) -> Path:
     return path
 
 
+def inventory(home: Path, pager_port: int, file: Path = INVENTORY) -> Path:
+    """The inventory as the collector is to read it in this run: with the pager's own address and secret."""
+    text = file.read_text().replace(PAGER, f"http://127.0.0.1:{pager_port}/")
+    text = text.replace(str(HOME / pager.SECRET_FILE), str(pager.secret_file(home).resolve()))
+    path = home / "cx.yaml"
+    path.write_text(text)
+    return path
+
+
 def fill_the_past(settings: Settings, say: Callable[[str], None]) -> None:
     """Send history for the stretches of the last day that have none yet."""
     now_s = time.time()
@@ -124,6 +147,7 @@ def fill_the_past(settings: Settings, say: Callable[[str], None]) -> None:
 def platform(
     settings: Settings,
     panel_port: int,
+    pager_port: int,
     *,
     history: bool,
     collector_ready: Callable[[], None] = lambda: None,
@@ -132,19 +156,20 @@ def platform(
     """The platform with people on it, until the context is left; services start while the collector does."""
     settings.home.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
-        ports = {"panel": panel_port, "billing": 0, "gateway": 0, "helpdesk": 0}
+        ports = {"panel": panel_port, "pager": pager_port, "billing": 0, "gateway": 0, "helpdesk": 0}
         sockets = {name: stack.enter_context(processes.listen(port)) for name, port in ports.items()}
         at = {name: processes.address(listening) for name, listening in sockets.items()}
         settings = replace(
             settings, panel=at["panel"], billing=at["billing"], gateway=at["gateway"], helpdesk=at["helpdesk"]
         )
-        running = Platform(settings, sockets)
+        running = Platform(settings, sockets, say)
         stack.callback(running.stop)
         running.start()
         collector_ready()
         if history:
             fill_the_past(running.settings, say)
         running.ready()
+        running.tell(facts.renewals(time.time()))
         running.let_people_in()
         if history:  # what has passed meanwhile
             fill_the_past(running.settings, say)
@@ -176,13 +201,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rate", type=float, default=1.0, help="multiplies the traffic (default 1: 240 checkouts/min)")
     parser.add_argument("--seed", type=int, default=None, help="make the traffic's choices repeatable")
     parser.add_argument("--panel-port", type=int, default=0, help="port of the control panel (default: any free)")
+    parser.add_argument("--pager-port", type=int, default=PAGER_PORT, help="port of the pager (default %(default)s)")
 
 
-def settings_from(options: argparse.Namespace, collector: str) -> Settings:
+def settings_from(options: argparse.Namespace, collector: str, collector_http: str) -> Settings:
     """Settings as the command line says; addresses are filled in when the sockets are open."""
     return Settings(
         home=options.home,
         collector=collector,
+        collector_http=collector_http,
         panel="",
         billing="",
         gateway="",
@@ -199,6 +226,7 @@ def announce(running: Platform) -> None:
     print(
         f"  control panel   {running.settings.panel}\n"
         f"  break it        {running.settings.panel}/faults\n"
+        f"  the pager       {running.pager}/\n"
         f"  or by command   python -m examples.hosting.faults payment-errors on --share 0.4\n"
         f"                  python -m examples.hosting.faults off all\n"
         f"  logs            {running.settings.home / 'logs'}" + (f"\n  still broken    {broken}" if broken else ""),
@@ -219,13 +247,16 @@ def main(argv: list[str]) -> int:
     """Run the platform until it is stopped; 1 when something of it ended by itself."""
     parser = argparse.ArgumentParser("examples.hosting.run", description="Run the example platform.")
     parser.add_argument("--collector-endpoint", default="http://127.0.0.1:4317", help="OTLP/gRPC (%(default)s)")
+    parser.add_argument(
+        "--collector-http", default="http://127.0.0.1:4318", help="for facts; '' for none (%(default)s)"
+    )
     arguments(parser)
     options = parser.parse_args(argv)
     stop_on_terminate()
     until = time.monotonic() + (options.seconds or float("inf"))
-    settings = settings_from(options, options.collector_endpoint)
+    settings = settings_from(options, options.collector_endpoint, options.collector_http)
     try:
-        with platform(settings, options.panel_port, history=not options.no_history) as running:
+        with platform(settings, options.panel_port, options.pager_port, history=not options.no_history) as running:
             announce(running)
             attend(running, until)
     except KeyboardInterrupt:

@@ -20,6 +20,8 @@ class Settings:
     home: Path
     collector: str
     """OTLP/gRPC endpoint, ``http://host:port``."""
+    collector_http: str
+    """The collector's HTTP address, where facts go; empty: nobody is told of deploys and renewals."""
     panel: str
     """Base address of the control panel; likewise the three below."""
     billing: str
@@ -38,6 +40,7 @@ class Settings:
         return {
             "HOSTING_HOME": str(self.home),
             "HOSTING_COLLECTOR": self.collector,
+            "HOSTING_COLLECTOR_HTTP": self.collector_http,
             "HOSTING_PANEL": self.panel,
             "HOSTING_BILLING": self.billing,
             "HOSTING_GATEWAY": self.gateway,
@@ -54,6 +57,7 @@ def from_environment() -> Settings:
     return Settings(
         home=Path(at["HOSTING_HOME"]),
         collector=at["HOSTING_COLLECTOR"],
+        collector_http=at["HOSTING_COLLECTOR_HTTP"],
         panel=at["HOSTING_PANEL"],
         billing=at["HOSTING_BILLING"],
         gateway=at["HOSTING_GATEWAY"],

@@ -40,7 +40,7 @@ class Visit:
         return answer
 
     async def _ask(self, step: str, method: str, url: str, form: object) -> Response:
-        answer = await self.browser.send(method, url, form)
+        answer = await self.browser.send(method, url, form, self.temper.waits_s(self.journey, step))
         self.diary.note(self.journey, step, self.who.id, answer.status_code)
         return answer
 

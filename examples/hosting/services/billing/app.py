@@ -120,7 +120,8 @@ def main() -> None:
     RequestsInstrumentor().instrument()
     engine = database.connect(mine.home)
     SQLAlchemyInstrumentor().instrument(engine=engine)
-    database.hog(engine, Faults(mine.home))
+    database.observe(engine, telemetry.set_up_metrics("billing", mine))
+    database.Reports(engine, Faults(mine.home)).start()
     app = make(Billing(engine, Gateway(mine.gateway), Random(mine.seed)))
     FlaskInstrumentor().instrument_app(app)  # type: ignore[no-untyped-call]  # the instrumentation has no types
     serving.serve_wsgi(app)

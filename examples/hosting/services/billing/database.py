@@ -1,25 +1,32 @@
-"""Billing's tables and its connection pool, and what saturates it. Not what is sold.
+"""Billing's tables and its connection pool, how full it is, and what fills it. Not what is sold.
 
-The pool is small and never grows, as many are: ``saturated-pool`` takes every connection for a part of the time, as a
-report somebody runs against the production database does, and requests wait or give up.
+The pool never grows, as many do not, and reports that somebody runs against the production database hold connections
+of it: with ``busy-pool`` so many that it looks full while requests still find one, with ``saturated-pool`` for a part
+of the time all of them, and requests wait or give up.
 """
 
-import contextlib
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Engine, create_engine
+from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
+from sqlalchemy import Connection, Engine, QueuePool, create_engine
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from examples.hosting.faults import Faults
+from examples.hosting.faults import FAULTS, Faults
 
-POOL: Final = 5
+POOL: Final = 20
+"""Connections; the inventory names the same limit."""
 WAIT_S: Final = 2.0
 """How long a request waits for a connection before it fails."""
 CYCLE_S: Final = 5.0
 """``saturated-pool`` holds the pool for its share of every such cycle."""
+LOOK_S: Final = 0.1
+METRIC: Final = "db.client.connection.count"
+"""As OpenTelemetry's semantic conventions name it, with the states ``used`` and ``idle``."""
 
 
 class Table(DeclarativeBase):
@@ -54,22 +61,55 @@ def connect(home: Path) -> Engine:
     return engine
 
 
-def hog(engine: Engine, faults: Faults) -> None:
-    """Run the monthly report whenever ``saturated-pool`` is on: it needs all the connections there are."""
+def observe(engine: Engine, provider: MeterProvider) -> None:
+    """Report how many connections are in use and how many are not."""
+    pool = engine.pool
+    if not isinstance(pool, QueuePool):
+        raise TypeError(f"{type(pool).__name__} does not count its connections; use a QueuePool")
 
-    def report() -> None:
+    def count(_options: CallbackOptions) -> Iterable[Observation]:
+        used = pool.checkedout()
+        for state, number in (("used", used), ("idle", pool.size() - used)):
+            yield Observation(
+                number, {"db.client.connection.pool.name": "billing", "db.client.connection.state": state}
+            )
+
+    meter = provider.get_meter("examples.hosting.billing")
+    meter.create_observable_up_down_counter(METRIC, [count], "{connection}", "Connections of the pool, by state.")
+
+
+class Reports:
+    """The monthly reports: they hold as many connections as the faults say."""
+
+    def __init__(self, engine: Engine, faults: Faults) -> None:
+        self._engine = engine
+        self._faults = faults
+        self._held: list[Connection] = []
+
+    def start(self) -> None:
+        """Run them from now on."""
+        threading.Thread(target=self._run, name="monthly-reports", daemon=True).start()
+
+    def wanted(self, now_s: float) -> int:
+        """How many connections they need at a moment."""
+        busy = round(POOL * self._faults.share("busy-pool"))
+        everything = self._faults.share("saturated-pool")
+        if not everything:
+            return busy
+        between = max(busy, round(POOL * FAULTS["busy-pool"].share))
+        return POOL if now_s % CYCLE_S < CYCLE_S * everything else between
+
+    def hold(self, wanted: int) -> None:
+        """Take connections, or give some back, until so many are held; stops short when none comes free in time."""
+        while len(self._held) > wanted:
+            self._held.pop().close()
+        try:
+            while len(self._held) < wanted:
+                self._held.append(self._engine.connect())
+        except PoolTimeoutError:
+            return
+
+    def _run(self) -> None:
         while True:
-            held_s = CYCLE_S * faults.share("saturated-pool")
-            if held_s:
-                hold(engine, held_s)
-            time.sleep(max(CYCLE_S - held_s, 0.2) if held_s else 0.5)
-
-    threading.Thread(target=report, name="monthly-report", daemon=True).start()
-
-
-def hold(engine: Engine, seconds: float) -> None:
-    """Take every connection of the pool and give them back after ``seconds``."""
-    with contextlib.ExitStack() as held:
-        for _ in range(POOL):
-            held.enter_context(engine.connect())
-        time.sleep(seconds)
+            self.hold(self.wanted(time.monotonic()))
+            time.sleep(LOOK_S)
