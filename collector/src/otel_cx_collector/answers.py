@@ -103,7 +103,7 @@ class Answers:
         with self._control.lock:
             span = subject.track.walk.open
             found = of_track(subject.track, at_s * NS, span.start * MINUTE_NS if span else at_s * NS)
-            now, severity = subject.pulse, subject.severity(at_s)
+            now, severity = subject.pulse, subject.severity()
         return live.shown(found, now, severity)
 
     def figures(self, journey: str, from_s: int, to_s: int) -> Figures:

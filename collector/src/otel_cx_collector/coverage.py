@@ -12,6 +12,8 @@ from otel_cx_collector.events import MINUTE_S, NS, SLICE_S
 from otel_cx_collector.measure.columns import Bools
 
 SLICES_A_MINUTE: Final = MINUTE_S // SLICE_S
+EXPECTED_SLICES: Final = 600 // SLICE_S
+"""A node is expected to report for ten minutes after it last did (1.4): one that is gone blinds nobody for long."""
 SETTLE_MIN_S: Final = 15
 SETTLE_MAX_S: Final = 120
 """An evaluation waits for stragglers: the services' p99 arrival lag, within these bounds."""
@@ -28,9 +30,10 @@ class Beats:
 
     @classmethod
     def of(cls, nodes: Iterable[list[int]], from_s: int, to_s: int) -> "Beats":
-        """A slice is measured when every node that should report did.
+        """A slice is measured when every node that should report did: each one heard of in the ten minutes before.
 
-        Before a node's first heartbeat it was not expected: what reached us late about that time is all there is.
+        Before the first heartbeat of all nobody was expected: what reached us late about that time is all there is.
+        After it somebody is, always: a silence of everybody stays unmeasured however long it lasts.
 
         Args:
             nodes: Of each node, the slices it reported for.
@@ -38,16 +41,21 @@ class Beats:
             to_s: End.
         """
         count = max(0, (to_s - from_s) // SLICE_S)
-        measured = np.ones(count, dtype=np.bool_)
+        every, anyone = np.ones(count, dtype=np.bool_), np.zeros(count, dtype=np.bool_)
+        begin = count
         for reported in nodes:
             if not reported:
                 continue
             index = (np.array(reported, dtype=np.int64) - from_s) // SLICE_S
+            begin = min(begin, max(0, int(index.min())))
             beaten = np.zeros(count, dtype=np.bool_)
             beaten[index[(index >= 0) & (index < count)]] = True
-            beaten[: max(0, int(index.min()))] = True
-            measured &= beaten
-        return cls(from_s, measured)
+            last = np.maximum.accumulate(np.where(beaten, np.arange(count), -EXPECTED_SLICES))
+            expected = np.arange(count) - last < EXPECTED_SLICES
+            every &= beaten | ~expected
+            anyone |= beaten
+        anyone[:begin] = True
+        return cls(from_s, every & anyone)
 
     def between(self, from_s: int, to_s: int) -> Bools:
         """Of every slice in ``[from_s, to_s)``."""

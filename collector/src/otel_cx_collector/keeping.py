@@ -84,20 +84,20 @@ def update(shelf: Shelf, kept: Kept, track: Track, at_s: int) -> None:
     if since_s is None:
         return
     found = of_track(track, at_s * NS)
-    begin_s = max(since_s, at_s - AGAIN_S)
+    begin_s = max(since_s, at_s - AGAIN_S, track.whole_s)
     if _close_hours(kept, track, begin_s, at_s):
         _write(shelf, _name("hours", track.journey), {hour: asdict(usual) for hour, usual in kept.hours.items()})
-    if _close_days(kept, found, since_s, at_s):
+    if _close_days(kept, found, max(since_s, track.whole_s), at_s):
         _write(shelf, _name("days", track.journey), {day: [asdict(o) for o in of] for day, of in kept.days.items()})
         _write(shelf, _name("harmed", track.journey), {day: _packed(table) for day, table in kept.harmed.items()})
-    if _enter(kept, found, at_s):
+    if _enter(kept, found, max(at_s - AGAIN_S, track.whole_s), at_s):
         _write(shelf, _name("ledger", track.journey), {start: _entry(each) for start, each in kept.ledger.items()})
 
 
 def _close_hours(kept: Kept, track: Track, begin_s: int, at_s: int) -> bool:
     before = dict(kept.hours)
     for hour in range(-(-begin_s // HOUR_S), (at_s - SETTLED_S) // HOUR_S):
-        usual = track.usual(hour)
+        usual = track.counted(hour)
         if usual is not None:
             kept.hours[hour] = usual
     for hour in [hour for hour in kept.hours if hour * HOUR_S < at_s - SEASONS_S]:
@@ -111,6 +111,8 @@ def _close_days(kept: Kept, found: Evaluation, since_s: int, at_s: int) -> bool:
     days = range(max(since_s, at_s - 2 * DAY_S) // DAY_S, until_s // DAY_S)
     for day in days:
         from_s, to_s = max(day * DAY_S, since_s), (day + 1) * DAY_S
+        if any(each.from_s < from_s for each in kept.days.get(day, ())):
+            continue  # rows of its beginning have gone since
         kept.days[day] = closed(found, from_s, to_s)
         harmed = harmed_customers(found, from_s, to_s)
         kept.harmed[day] = harmed.sort_by([("attempts", "descending")]).slice(0, HARMED_LIMIT)
@@ -119,13 +121,13 @@ def _close_days(kept: Kept, found: Evaluation, since_s: int, at_s: int) -> bool:
     return bool(days)
 
 
-def _enter(kept: Kept, found: Evaluation, at_s: int) -> bool:
+def _enter(kept: Kept, found: Evaluation, again_s: int, at_s: int) -> bool:
     """Episodes that are over, as they are known now as long as their rows are there."""
     before = dict(kept.ledger)
     for span in found.spans:
         start_s = span.start * MINUTE_S
         known = kept.ledger.get(start_s)
-        if span.over and (known is None or start_s >= at_s - AGAIN_S):
+        if span.over and (known is None or start_s >= again_s):
             kept.ledger[start_s] = entry(found, episode(found, span))
     for start_s in [start_s for start_s in kept.ledger if start_s < at_s - LEDGER_S]:
         del kept.ledger[start_s]

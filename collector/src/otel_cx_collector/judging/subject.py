@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+import numpy as np
+
 from otel_cx_collector.decide.tree import Branch, RuleState, answer, decide, rules_for, tree
 from otel_cx_collector.decide.words import Decision, Record, Severity, Truth
 from otel_cx_collector.events import MINUTE_S, NS, SLICE_S
@@ -75,36 +77,35 @@ class Subject:
     def close(self, at_s: int) -> bool:
         """Close the minutes that have ended by T; whether one did that was measured."""
         self.track.close(at_s, self.world.measured_minutes)
-        minute = at_s // MINUTE_S - 1
-        if self.pulse is not None and self.pulse.minute >= minute:
+        if self.pulse is not None and self.pulse.minute >= at_s // MINUTE_S - 1:
             return False
-        at = minute - self.track.first
-        if not 0 <= at < len(self.track.measured) or not self.track.measured[at]:
+        closed = np.flatnonzero(self.track.measured[: max(0, at_s // MINUTE_S - self.track.first)])
+        minute = self.track.first + int(closed[-1]) if len(closed) else -1
+        if minute < 0 or (self.pulse is not None and self.pulse.minute >= minute):
             return False
         self.pulse = live.pulse(self.track, minute)
         return True
 
     def at(self, at_s: int) -> At:
         """The evidence at T."""
-        return At(self.track, at_s, self.pulse.score if self.pulse else 0.0, lambda: self.severity(at_s), self.world)
+        return At(self.track, at_s, self.pulse.score if self.pulse else 0.0, self.severity, self.world)
 
-    def severity(self, at_s: int) -> Severity:
-        """Severity by score with its floors (4.9), as of the last closed minute."""
+    def severity(self) -> Severity:
+        """Severity by score with its floors (4.9), as of the last closed minute that was measured."""
         if self.pulse is None:
             return live.band(0.0)
         if self._severity is None or self._severity[0] != self.pulse.minute:
-            found = live.severity(self.track, self.pulse, self._account_floor(at_s))
+            found = live.severity(self.track, self.pulse, self._account_floor((self.pulse.minute + 1) * MINUTE_S))
             self._severity = self.pulse.minute, found
         return self._severity[1]
 
-    def _account_floor(self, at_s: int) -> Severity | None:
-        closed_s = at_s // MINUTE_S * MINUTE_S
+    def _account_floor(self, closed_s: int) -> Severity | None:
         recent = of_track(self.track, closed_s * NS, (closed_s - FLOOR_MINUTES * MINUTE_S) * NS)
         hurt = [account for account, _, _ in hurt_accounts(recent)]
         if not hurt:
             return None
         known = self.world.known
-        return "P2" if any(known.due_within(account, at_s, RENEWAL_NEAR_DAYS) for account in hurt) else "P3"
+        return "P2" if any(known.due_within(account, closed_s, RENEWAL_NEAR_DAYS) for account in hurt) else "P3"
 
     def decide(self, state: JourneyState, at_s: int) -> tuple[Decision, tuple[Record, ...]]:
         """The tree's answer at T; advances the rules' states."""
@@ -135,7 +136,7 @@ class Subject:
             return None
         channels = self.world.inventory.notify
         told = tuple(name for name, channel in channels.items() if channel.every_ns is None)
-        return Trigger("alert", f"{what(alert)} {alert.policy}", self.severity(at_s), told, (), _burning(alert))
+        return Trigger("alert", f"{what(alert)} {alert.policy}", self.severity(), told, (), _burning(alert))
 
     def on(self, at_s: int) -> Iterator[BurnAlert]:
         """The burn alerts that are on at T."""

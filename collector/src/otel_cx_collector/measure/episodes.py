@@ -164,7 +164,7 @@ class Walk:
             mark = self._marks.pop()
             self.next, self.seen = mark.minute, mark.seen
             del self.spans[mark.spans :], self.clean[mark.clean :], self.levels[mark.levels :]
-            if mark.last is not None:
+            if mark.last is not None and self.spans:  # else it was dropped since
                 self.spans[-1] = mark.last
             for minute in list(self.missing)[mark.missing :]:
                 del self.missing[minute]

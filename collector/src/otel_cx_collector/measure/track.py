@@ -263,6 +263,11 @@ class Track:
         return self.slices.first * SLICE_S if len(self.slices) else None
 
     @property
+    def whole_s(self) -> int:
+        """From here on the rows are all there: start of the oldest part's first minute."""
+        return MINUTE_S * min((part.by_minute.first for part in self._order), default=NEVER // NS)
+
+    @property
     def oldest(self) -> int:
         """Earliest minute of which something is known, also where only its hour's sums are left."""
         return min(self.first, 60 * min(self._seasons, default=NEVER // 60))
@@ -270,8 +275,10 @@ class Track:
     def usual(self, hour: int) -> Usual | None:
         """Everyday harm of one hour since the epoch; None when fewer than ten of its minutes are clean."""
         kept = self._seasons.get(hour)
-        if kept is not None:
-            return kept
+        return kept if kept is not None else self.counted(hour)
+
+    def counted(self, hour: int) -> Usual | None:
+        """The same from the rows, whatever was kept of that hour."""
         if hour not in self._hours:
             self._hours[hour] = self._usual(self.walk.clean_between(hour * 60, (hour + 1) * 60))
         return self._hours[hour]
@@ -307,16 +314,11 @@ class Track:
 
         Affected: an execution failed, gave up, was slow, or was rejected (4.10).
         """
-        active, hurt = [_NONE], [_NONE]
-        for part in self._between(start, end):
-            rows = part.by_minute.window(range(start, end)).rows
-            columns = part.columns
-            unit = columns.attempts.unit[columns.attempt[rows]]
-            outcome = columns.outcome[rows]
-            affected = (outcome == FAILED) | columns.slow[rows] | (outcome == REJECTED)
-            active.append(unit)
-            hurt.append(unit[affected & ~columns.maintenance[rows]])
-        return len(np.unique(np.concatenate(hurt))), len(np.unique(np.concatenate(active)))
+        columns = self.columns(end * MINUTE_NS, start * MINUTE_NS)
+        inside = columns.minute >= start
+        affected = (columns.outcome == FAILED) | columns.slow | (columns.outcome == REJECTED)
+        unit = columns.attempts.unit[columns.attempt]
+        return len(np.unique(unit[inside & affected & ~columns.maintenance])), len(np.unique(unit[inside]))
 
     def columns(self, as_of_ns: int, from_ns: int = 0) -> Columns:
         """Every execution that ended before ``as_of_ns``, as known then, of the attempts active since ``from_ns``.
