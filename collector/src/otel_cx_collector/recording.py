@@ -3,10 +3,10 @@
 import gzip
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Final, cast
+from typing import Final, Self, cast
 
 import orjson
 import pyarrow as pa
@@ -73,6 +73,13 @@ class _Reader:
     wanted: WantedMetrics
     rules: FactRules
 
+    @classmethod
+    def of(cls, inventory: Inventory) -> Self:
+        """Reads as this inventory says."""
+        tagger = Tagger(inventory, ANY_KEY)
+        rules = FactRules(frozenset(inventory.journeys), tagger.account_of_fact)
+        return cls(tagger, WantedMetrics.of(inventory), rules)
+
 
 def read(paths: list[str], inventory: Inventory) -> Recording:
     """Decode every line of the recordings; a broken line is counted and costs its neighbours nothing.
@@ -80,15 +87,19 @@ def read(paths: list[str], inventory: Inventory) -> Recording:
     Raises:
         UserError: A file cannot be read, or a fact is none that this version evaluates.
     """
-    recording = Recording()
-    tagger = Tagger(inventory, ANY_KEY)
-    rules = FactRules(frozenset(inventory.journeys), tagger.account_of_fact)
-    reader = _Reader(tagger, WantedMetrics.of(inventory), rules)
+    return read_for(paths, [inventory])[0]
+
+
+def read_for(paths: list[str], inventories: Sequence[Inventory]) -> list[Recording]:
+    """The same under each inventory, the files read once: what is a step is the inventory's to say."""
+    readers = [(Recording(), _Reader.of(inventory)) for inventory in inventories]
     for line in lines(paths):
-        _line(recording, line, reader)
-    recording.seal()
-    recording.facts.sort(key=lambda fact: (fact.at_ns, fact.id, repr(fact)))
-    return recording
+        for recording, reader in readers:
+            _line(recording, line, reader)
+    for recording, _ in readers:
+        recording.seal()
+        recording.facts.sort(key=lambda fact: (fact.at_ns, fact.id, repr(fact)))
+    return [recording for recording, _ in readers]
 
 
 def lines(paths: list[str]) -> Iterator[bytes]:

@@ -3,7 +3,7 @@
 Not a simulation: decode, tag, store, measure, decide and incidents are the calls that live traffic takes.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
@@ -167,18 +167,3 @@ def _extent(table: pa.Table) -> tuple[int, int]:
     ends = pc.min_max(table["end"]).as_py()
     slice_ns = SLICE_S * NS
     return ends["min"] // slice_ns * SLICE_S, (ends["max"] // slice_ns + 1) * SLICE_S
-
-
-def differences(expected: object, found: object, path: str = "$") -> Iterator[str]:
-    """Where ``found`` differs from ``expected``; keys that ``expected`` does not name are not compared."""
-    if isinstance(expected, dict) and isinstance(found, dict):
-        for key, value in expected.items():
-            if key in found:
-                yield from differences(value, found[key], f"{path}.{key}")
-            else:
-                yield f"{path}.{key}: expected {value!r}, the report has no such key"
-    elif isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
-        for at, (left, right) in enumerate(zip(expected, found, strict=True)):
-            yield from differences(left, right, f"{path}[{at}]")
-    elif expected != found:
-        yield f"{path}: expected {expected!r}, found {found!r}"
