@@ -22,6 +22,11 @@ def listening(url: str, query: str, headers: dict[str, str] | None = None) -> It
         yield events(answer.iter_lines())
 
 
+def news(told: Iterator[Event]) -> Event:
+    """The next event that is no heartbeat: on a busy machine the first page takes longer than a short beat."""
+    return next(each for each in told if each[0] != "beat")
+
+
 def events(lines: Iterator[str]) -> Iterator[Event]:
     name = ""
     for line in lines:

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from browsing import Serve
 from fakes_source import HOSTILE, FakeSource
-from listening import listening
+from listening import listening, news
 
 from otel_cx_collector.api.incidents import MAX_BODY, MAX_DRAINED
 from otel_cx_collector.incidents.machine import MAX_TEXT, MAX_WHO
@@ -190,7 +190,7 @@ def test_a_page_shows_what_was_done_even_while_nothing_is_evaluated(
         post(url, "acknowledge")
         _, changed = next(each for each in told if each[0] == "patch" and "lead" in each[1]["parts"])
         assert "acknowledged" in changed["parts"]["lead"]
-        assert next(each for each in told if each[0] != "beat")[0] == "trouble", "and still says that it is old"
+        assert news(told)[0] == "trouble", "and still says that it is old"
 
 
 def test_every_open_page_is_told_before_the_next_round_and_a_page_opened_after_it_is_not_told_again(
@@ -198,13 +198,13 @@ def test_every_open_page_is_told_before_the_next_round_and_a_page_opened_after_i
 ) -> None:
     url = serve(heartbeat_s=0.3)
     with listening(url, f"page=incident&name={ID}&seen=0") as first, listening(url, "page=overview&seen=0") as second:
-        next(first)
-        next(second)
+        news(first)
+        news(second)
         assert post(url, "acknowledge").status_code == 200
-        _, changed = next(each for each in first if each[0] != "beat")
+        _, changed = news(first)
         assert {"lead", "act", "timeline"} <= set(changed["parts"])
         assert "acknowledged" in changed["parts"]["lead"]
-        _, changed = next(each for each in second if each[0] != "beat")
+        _, changed = news(second)
         assert "acknowledged" in changed["parts"]["incidents"]
     assert source.rounds == 1
     page = httpx.get(f"{url}/incidents/{ID}").text

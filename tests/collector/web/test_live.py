@@ -11,7 +11,7 @@ import httpx
 import pytest
 from browsing import Serve
 from fakes_source import FakeSource
-from listening import listening
+from listening import listening, news
 
 from otel_cx_collector.web import WebServer, WebSettings
 
@@ -36,8 +36,9 @@ def test_a_page_of_this_round_is_told_nothing_until_the_next_and_then_what_chang
     url = serve(heartbeat_s=0.3)
     with listening(url, f"page=overview&seen={mark(url, 1)}") as told:
         assert next(told) == ("beat", {})
+        eventually(lambda: len(source.waits) > 1)  # what the page shows is composed by then
         source.turn()
-        name, data = next(each for each in told if each[0] != "beat")
+        name, data = news(told)
     assert name == "patch"
     assert data["round"] == 2
     assert "lead" in data["parts"]
@@ -73,7 +74,7 @@ def test_a_browser_that_comes_back_goes_on_from_the_last_event_it_saw(serve: Ser
         for _ in range(5):
             assert next(told)[0] == "beat"
     with listening(url, "page=overview&seen=0", {"Last-Event-ID": mark(url, 6)}) as told:
-        assert next(each for each in told if each[0] != "beat")[0] == "patch"
+        assert news(told)[0] == "patch"
 
 
 def test_a_page_of_another_process_is_told_everything_though_its_round_is_the_same(serve: Serve) -> None:
@@ -130,10 +131,10 @@ def test_many_pages_cost_one_waiting_thread_and_leave_nothing_behind(serve: Serv
     with contextlib.ExitStack() as stack:
         told = [stack.enter_context(listening(url, "page=overview&seen=0")) for _ in range(30)]
         for each in told:
-            assert next(each)[0] == "patch"
+            assert news(each)[0] == "patch"
         source.turn()
         for each in told:
-            assert next(one for one in each if one[0] != "beat")[1]["round"] == 2
+            assert news(each)[1]["round"] == 2
         assert threading.active_count() <= before + 1
     assert source.threads == {"otel-cx-live_0"}
     asked = len(source.waits)
@@ -167,7 +168,7 @@ def test_stopping_ends_live_pages_at_once_and_the_threads_with_them(source: Fake
 def test_a_source_that_stops_waiting_does_not_spin_the_server(serve: Serve, source: FakeSource) -> None:
     source.stopped = True
     with listening(serve(heartbeat_s=0.2), "page=overview&seen=0") as told:
-        next(told)
+        news(told)
         asked = len(source.waits)
         for _ in range(4):
             assert next(told)[0] == "beat"

@@ -135,13 +135,13 @@ async def _body(request: Request) -> bytes:
     except (TimeoutError, ClientDisconnect):
         detail = f"the body has not come within {BODY_S:g} s"
         raise Refused(408, "too-slow", "The body did not come", detail, "Send it again.") from None
+    if length > MAX_BODY:
+        detail = f"the body is longer than {MAX_BODY} bytes"
+        raise Refused(413, "too-long", "The body is too long", detail, "Send a name and a short note.")
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != KIND:
         detail = f"the body is {kind[:64] or 'of no type'!r}"
         raise Refused(415, "not-json", "The body is not JSON", detail, f"Send it as {KIND}.")
-    if length > MAX_BODY:
-        detail = f"the body is longer than {MAX_BODY} bytes"
-        raise Refused(413, "too-long", "The body is too long", detail, "Send a name and a short note.")
     return body
 
 
