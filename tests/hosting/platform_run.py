@@ -23,6 +23,7 @@ class Run:
     sink: Sink
     process: subprocess.Popen[str]
     panel: str = ""
+    pager: str = ""
 
     def until(self, missing: Callable[[list[Seen]], list[str]], timeout_s: float = 90) -> list[Seen]:
         """Wait until the spans lack nothing; fails saying what was still missing."""
@@ -45,6 +46,7 @@ def platform(home: Path, *options: str) -> Iterator[Run]:
     """Run the platform, from where it has said where it is; whatever happens, nothing of it stays."""
     sink = Sink()
     command = [sys.executable, "-m", "examples.hosting.run", "--collector-endpoint", sink.endpoint]
+    command += ["--collector-http", sink.facts.address, "--pager-port", "0"]
     with subprocess.Popen(
         [*command, "--home", str(home), "--no-history", *options],
         cwd=ROOT,
@@ -66,6 +68,8 @@ def _said_where(run: Run) -> Run:
         said.append(line)
         if "control panel" in line:
             run.panel = line.split()[-1]
+        if "the pager" in line:
+            run.pager = line.split()[-1]
         if "logs" in line:
             return run
     raise AssertionError(f"the platform did not start: {said}")

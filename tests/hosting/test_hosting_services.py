@@ -1,5 +1,6 @@
 """The example platform as its users meet it: real processes, real traffic, and what its spans show."""
 
+import json
 import re
 import time
 from collections.abc import Iterator
@@ -13,11 +14,14 @@ from hosting.sink import Seen, Sink
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from examples.hosting import people
-from examples.hosting.faults import FAULTS, Faults
+from examples.hosting.faults import FAULTS, REREAD_S, Faults
 from examples.hosting.history import attempts
 from examples.hosting.history.spans import SHAPES, Encoder, Known
 from examples.hosting.run import SERVICES
+from examples.hosting.services.billing.database import METRIC, POOL
 from otel_cx.pseudonym import Keyring
+from otel_cx_collector.notify import webhook
+from otel_cx_collector.notify.words import Notice, Parcel
 
 TERMINAL = {
     ("checkout", "confirm"),
@@ -37,6 +41,8 @@ class Story:
     ordinary: list[Seen]
     broken: list[Seen]
     pages: dict[str, httpx.Response]
+    full: list[int]
+    paged: list[httpx.Response]
     code: int
     left: list[str]
 
@@ -51,7 +57,24 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         for name in FAULTS:
             faults.switch(name)
         broken = run.until(not_broken_yet)[len(ordinary) :]
-        yield Story(run, ordinary, broken, pages, run.stop(), alive(home))
+        paged = [page_it(run)]
+        faults.off("silent-pager")
+        time.sleep(2 * REREAD_S)
+        paged += [page_it(run), httpx.post(f"{run.pager}oncall", content=b"{}"), httpx.get(run.pager)]
+        full = run.sink.levels.of(METRIC, "used")
+        yield Story(run, ordinary, broken, pages, full, paged, run.stop(), alive(home))
+
+
+def page_it(run: Run) -> httpx.Response:
+    """Send the pager what the collector would."""
+    notice = Notice(
+        id=1, key="checkout-1:1", channel="oncall", incident="checkout-1", sequence=1, what="opened", severity="P1",
+        at_s=int(time.time()), group=None, body={"journey_title": "Checkout", "reach": {"affected": 7, "active": 9}},
+    )  # fmt: skip
+    body, now_s = webhook.body_of(Parcel((notice,), 0)), int(time.time())
+    signature = webhook.signature((run.home / "pager.secret").read_text().strip(), now_s, body)
+    headers = {"OtelCX-Signature": signature, "OtelCX-Delivery": notice.key}
+    return httpx.post(f"{run.pager}oncall", content=body, headers=headers)
 
 
 def not_lived_yet(spans: list[Seen]) -> list[str]:
@@ -188,6 +211,46 @@ def test_a_bad_deploy_is_a_new_version_that_fails(story: Story) -> None:
     assert "2.4.0" in {seen.resource["service.version"] for seen in errors}
 
 
+def test_half_of_those_who_wait_for_a_slow_payment_give_up(story: Story) -> None:
+    spans = story.run.sink.spans()
+    slow = {seen.attributes["otelcx.journey.attempt"] for seen in steps(spans, "checkout", "payment") if patient(seen)}
+    confirmed = {seen.attributes["otelcx.journey.attempt"] for seen in steps(spans, "checkout", "confirm")}
+    assert slow - confirmed
+
+
+def test_a_deploy_is_told_as_it_is_done(story: Story) -> None:
+    deploys = [fact for fact in story.run.sink.facts.lines if fact["kind"] == "deploy"]
+    assert [(fact["service"], fact["version"]) for fact in deploys] == [("control-panel", "2.4.0")]
+
+
+def test_contracts_that_are_due_are_those_of_accounts_in_the_traffic(story: Story) -> None:
+    keys = Keyring.parse((story.run.home / "otelcx.key").read_text())
+    renewals = [fact for fact in story.run.sink.facts.lines if fact["kind"] == "renewal"]
+    numbers = [people.customer(number) for number in range(people.CUSTOMERS)]
+    accounts = {who.account: keys.pseudonym(who.account) for who in numbers if who.segment == "enterprise"}
+    assert {fact["account"] for fact in renewals} <= accounts.keys()
+    assert len(renewals) == len({fact["id"] for fact in renewals}) == 8
+    seen = {seen.attributes.get("otelcx.account.id") for seen in story.ordinary if seen.step}
+    assert seen & set(accounts.values())
+
+
+def test_billing_says_how_full_its_pool_is(story: Story) -> None:
+    idle = story.run.sink.levels.of(METRIC, "idle")
+    assert min(story.full) < 0.2 * POOL, "nothing was wrong at first"
+    assert max(story.full) > 0.8 * POOL
+    assert all(used + free == POOL for used, free in zip(story.full, idle, strict=False))
+
+
+def test_the_pager_takes_what_is_signed_unless_it_is_silent(story: Story) -> None:
+    silent, taken, unsigned, page = story.paged
+    assert [silent.status_code, taken.status_code, unsigned.status_code] == [503, 204, 401]
+    assert "P1 opened" in page.text
+    assert "1 tries were answered 503" in page.text
+    lines = [json.loads(line) for line in (story.run.home / "pager.jsonl").read_text().splitlines()]
+    assert [(line["status"], line["delivery"]) for line in lines] == [(503, "checkout-1:1"), (204, "checkout-1:1")]
+    assert lines[1]["notices"][0]["affected"] == 7
+
+
 def test_the_page_shows_and_switches_faults(story: Story) -> None:
     pages = story.pages
     assert pages["shown"].status_code == 200
@@ -218,6 +281,10 @@ def test_a_killed_supervisor_takes_its_platform_along(tmp_path: Path) -> None:
         while alive(tmp_path) and time.monotonic() < give_up:
             time.sleep(0.2)
         assert alive(tmp_path) == []
+
+
+def patient(seen: Seen) -> bool:
+    return seen.seconds > 4
 
 
 def who(seen: Seen) -> tuple[object, object]:
