@@ -8,6 +8,7 @@ from rows import START_S, Row, table
 
 from otel_cx_collector import inventory
 from otel_cx_collector.answers import Answers
+from otel_cx_collector.beat import Beater
 from otel_cx_collector.control import Control
 from otel_cx_collector.events import NS, SIGNAL_SCHEMA, Fact
 from otel_cx_collector.inventory import Inventory
@@ -70,15 +71,17 @@ class Scene:
     flushed: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
+        def clock() -> int:
+            return round((START_S + self.now_s) * NS)
+
+        beater = Beater("one", self.store, clock, lambda: self.flushed(), lambda: self.took_all)  # noqa: PLW0108
         self.control = Control(
             inventory=self.inventory,
             rows=self.store,
             state=self.state,
-            node="one",
-            clock=lambda: round((START_S + self.now_s) * NS),
-            flushed=lambda: self.flushed(),  # noqa: PLW0108 - a test puts another in its place later
+            clock=clock,
+            prepare=beater.beat,
             counters=Intake,
-            took_all=lambda: self.took_all,
         )
         self.answers = Answers(self.control, list)
 

@@ -13,11 +13,12 @@ from typing import Final
 
 from otel_cx_collector import clock
 from otel_cx_collector.answers import Answers
+from otel_cx_collector.beat import Beater
 from otel_cx_collector.config import Settings
 from otel_cx_collector.control import Control
 from otel_cx_collector.errors import Unavailable
 from otel_cx_collector.health import Health
-from otel_cx_collector.ingest import Ingest
+from otel_cx_collector.ingest import Ingest, hash_keys
 from otel_cx_collector.inventory import Inventory
 from otel_cx_collector.log import Log
 from otel_cx_collector.notify.courier import Courier
@@ -25,6 +26,7 @@ from otel_cx_collector.receive import Access, Counts, GrpcReceiver, HttpReceiver
 from otel_cx_collector.state import FILE, State
 from otel_cx_collector.store import Flusher, Store
 from otel_cx_collector.traffic import unmapped
+from otel_cx_collector.views.source import Intake
 from otel_cx_collector.web import WebServer, WebSettings
 
 GRACE_S: Final = 5.0
@@ -50,6 +52,8 @@ class App:
         self._inventory = inventory
         self._now_ns = now_ns
         self._stack = ExitStack()
+        self._reloads: list[Callable[[Inventory], None]] = []
+        self._courier: Courier | None = None
 
     def start(self) -> Ports:
         """Open what is on disk, judge what was missed, and take traffic last of all.
@@ -65,51 +69,80 @@ class App:
 
     def _start(self) -> Ports:
         settings, stack = self._settings, self._stack
-        rows = stack.enter_context(Log(settings.data / "log", settings.log))
         store = stack.enter_context(Store(settings.data / "store", settings.chdb, self._now_ns))
-        state = stack.enter_context(State.open(settings.data / FILE))
+        rows = stack.enter_context(Log(settings.data / "log", settings.log))
         flusher = Flusher(rows, store, settings.chdb)
         flusher.start()
         stack.callback(flusher.stop, FLUSH_TIMEOUT_S)
         ingest = Ingest(self._inventory, settings, rows, self._now_ns)
-        control = self._control(ingest, store, flusher, state)
-        answers = Answers(control, lambda: unmapped(ingest.traffic.observed(), self._inventory))
-        web = WebServer(answers, _web(settings))
-        web_port = web.start()
-        stack.callback(web.stop)
-        courier = self._courier(control, state)
-        courier.start()
-        stack.callback(courier.stop)
-        control.start()
-        stack.callback(control.stop)
+        beater = Beater(_node(settings.data), store, self._now_ns, lambda: _flushed(flusher), ingest.took_all)
+        control, web_port = self._judge(
+            store, beater.beat, lambda: ingest.intake(flusher, settings.log.max_bytes), ingest
+        )
         health = Health(settings.health, lambda: "" if control.round else "the first evaluation is still under way")
         health_port = health.start()
         stack.callback(health.stop)
         return self._receive(ingest, web_port, health_port)
 
-    def _control(self, ingest: Ingest, store: Store, flusher: Flusher, state: State) -> Control:
-        return Control(
+    def _judge(
+        self, store: Store, prepare: Callable[[], None], counters: Callable[[], Intake], ingest: Ingest
+    ) -> tuple[Control, int]:
+        """Control, its pages and its courier; the port of the pages."""
+        settings, stack = self._settings, self._stack
+        state = stack.enter_context(State.open(settings.data / FILE))
+        control = Control(
             inventory=self._inventory,
             rows=store,
             state=state,
-            node=_node(self._settings.data),
             clock=self._now_ns,
-            flushed=lambda: _flushed(flusher),
-            counters=lambda: ingest.intake(flusher, self._settings.log.max_bytes),
-            took_all=ingest.took_all,
+            prepare=prepare,
+            counters=counters,
             url=self._url,
         )
+        answers = Answers(control, lambda: unmapped(ingest.traffic.observed(), self._inventory))
+        web = WebServer(answers, _web(settings))
+        web_port = web.start()
+        stack.callback(web.stop)
+        self._deliver(control, state)
+        stack.callback(self._stop_delivering)
+        control.start()
+        stack.callback(control.stop)
+        self._reloads.append(lambda inventory: self._rejudge(control, state, inventory))
+        self._reloads.append(ingest.use)
+        return control, web_port
 
-    def _courier(self, control: Control, state: State) -> Courier:
-        return Courier(
+    def _deliver(self, control: Control, state: State) -> None:
+        """Start a courier for the channels of the inventory in force."""
+        self._courier = Courier(
             state,
-            self._inventory,
+            control.inventory,
             self._now_ns,
             random.SystemRandom().random,
             self._url,
             healthy=control.healthy,
             standing=lambda: state.incidents(open_only=True),
         )
+        self._courier.start()
+
+    def _rejudge(self, control: Control, state: State, inventory: Inventory) -> None:
+        control.use(inventory)
+        self._stop_delivering()
+        self._deliver(control, state)
+
+    def _stop_delivering(self) -> None:
+        if self._courier:
+            self._courier.stop()
+
+    def reload(self, inventory: Inventory) -> None:
+        """Go on by another inventory, without a restart: requests, judgement and delivery, from now on.
+
+        Raises:
+            UserError: It cannot be used; the old one stays in force.
+        """
+        hash_keys(inventory)
+        self._inventory = inventory
+        for use in self._reloads:
+            use(inventory)
 
     @property
     def _url(self) -> str:

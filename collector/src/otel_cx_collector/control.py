@@ -72,10 +72,6 @@ class Rows(Protocol):
         """Levels inserted after the cursor, and the next cursor."""
         ...
 
-    def heartbeat(self, node: str, slices_s: list[int]) -> None:
-        """Say that the node was up and took what came during these slices."""
-        ...
-
     def heartbeats(self, start_s: int, end_s: int) -> dict[str, list[int]]:
         """Slices for which each node said so."""
         ...
@@ -100,11 +96,9 @@ class Control:
         inventory: The file in force.
         rows: The store.
         state: Where judging stands, incidents, and the outbox.
-        node: This process's name among the ingest nodes.
         clock: Nanoseconds since the epoch.
-        flushed: Blocks until what was acknowledged before the call is stored; raises Unavailable when it is not.
+        prepare: Called before each round: an ingest node in this process stores what it took, and says so.
         counters: Reads what arrived so far.
-        took_all: Whether everything that came since the last call was accepted: a slice with refusals is unmeasured.
         url: Where the pages are, for notices.
         lock: Guards tracks and judging state; a question that looks at them holds it.
     """
@@ -112,11 +106,9 @@ class Control:
     inventory: Inventory
     rows: Rows
     state: State
-    node: str
     clock: Callable[[], int]
-    flushed: Callable[[], None]
+    prepare: Callable[[], None]
     counters: Callable[[], Intake]
-    took_all: Callable[[], bool]
     url: str = ""
     lock: threading.RLock = field(default_factory=threading.RLock)
     subjects: dict[str, Subject] = field(default_factory=dict)
@@ -141,7 +133,6 @@ class Control:
     def __post_init__(self) -> None:
         """Nothing was taken before now; what was judged before is taken up again."""
         self._arrivals = Arrivals(self.now_s())
-        self._beaten_s = self.now_s() // SLICE_S * SLICE_S
         saved = self.state.load()
         if saved is not None:
             latest = [incident for name in self.inventory.journeys if (incident := self.state.latest(name))]
@@ -182,10 +173,9 @@ class Control:
             self._stop.wait(wait_s)
 
     def judge(self) -> None:
-        """One round: heartbeat, flush, read what is new, judge every boundary up to the newest settled one."""
+        """One round: read what is new, judge every boundary up to the newest settled one, write what follows."""
         now_s = self.now_s()
-        self._beat(now_s)
-        self.flushed()
+        self.prepare()
         with self.lock:
             self._write()
             world = self._look(now_s)
@@ -202,13 +192,6 @@ class Control:
             self.watermark, self.error, self._failing_s = to_s, "", None
             self.round += 1
             self._turned.notify_all()
-
-    def _beat(self, now_s: int) -> None:
-        """Say for every slice that has ended since the last call that this node took what came."""
-        ended = list(range(self._beaten_s, now_s // SLICE_S * SLICE_S, SLICE_S))
-        if ended and self.took_all():
-            self.rows.heartbeat(self.node, ended)
-        self._beaten_s = max(self._beaten_s, now_s // SLICE_S * SLICE_S)
 
     def _look(self, now_s: int) -> World:
         """Read heartbeats, facts and levels; a maintenance that is new changes what is counted of its journey."""
@@ -271,6 +254,23 @@ class Control:
         track = Track(journey, world.inventory, kept.hours)
         track.add(table)
         return Subject(track, world)
+
+    def use(self, inventory: Inventory) -> None:
+        """Judge by another inventory from the next round on; its rows are read from the store again.
+
+        Rules that stay as they are written go on where they stood; what people see of journeys that are gone stays.
+        """
+        with self.lock:
+            self._write()
+            self.inventory = inventory
+            for memory_of in (self.subjects, self.kept, self._cursors):
+                memory_of.clear()
+            for name in list(self.judged.journeys):
+                if name in inventory.journeys:
+                    known = self.judged.journeys[name]
+                    known.rules = fitting(rules_for(inventory, name), known.rules)
+                else:
+                    del self.judged.journeys[name]
 
     # ----------------------------------------------------------------- effects
 

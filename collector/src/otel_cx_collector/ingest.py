@@ -60,16 +60,29 @@ class Tally:
     overflow: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What requests are read with: one object, so that a change of it is whole."""
+
+    tagger: Tagger
+    wanted: WantedMetrics
+    rules: FactRules
+
+
+def _reading(inventory: Inventory) -> _Reading:
+    tagger = Tagger(inventory, hash_keys(inventory))
+    rules = FactRules(frozenset(inventory.journeys), tagger.account_of_fact)
+    return _Reading(tagger, WantedMetrics.of(inventory), rules)
+
+
 class Ingest:
     """The sink of both receivers: a body in, rows durable, an answer out. Called from many threads at once."""
 
     def __init__(self, inventory: Inventory, settings: Settings, rows: Log, now_ns: Callable[[], int]) -> None:
-        self._tagger = Tagger(inventory, hash_keys(inventory))
+        self._reading = _reading(inventory)
         self._limits = DecodeLimits(
             spans=settings.limits.spans, attributes=settings.limits.attributes, nesting=settings.limits.nesting
         )
-        self._wanted = WantedMetrics.of(inventory)
-        self._fact_rules = FactRules(frozenset(inventory.journeys), self._tagger.account_of_fact)
         self._rows = rows
         self._now_ns = now_ns
         self._since_s = now_ns() // NS
@@ -78,6 +91,14 @@ class Ingest:
         self._observed_ns = 0
         self._lock = threading.Lock()
         self.traffic = Traffic()
+
+    def use(self, inventory: Inventory) -> None:
+        """Read requests by another inventory from now on; those under way end by the old one.
+
+        Raises:
+            UserError: It asks for hashed ids and there is no usable key; nothing has changed.
+        """
+        self._reading = _reading(inventory)
 
     def accept(self, signal: Signal, encoding: Encoding, body: bytes) -> Answer:
         """Decode, append to the log, and answer once it is on the disk."""
@@ -96,7 +117,12 @@ class Ingest:
     def _metrics(self, body: bytes, *, as_json: bool) -> Answer:
         now_ns = self._now_ns()
         points, counts = decode_metrics(
-            body, as_json, self._wanted, self._limits, earliest_ns=now_ns - LATE_NS, latest_ns=now_ns + FUTURE_NS
+            body,
+            as_json,
+            self._reading.wanted,
+            self._limits,
+            earliest_ns=now_ns - LATE_NS,
+            latest_ns=now_ns + FUTURE_NS,
         )
         if points:
             self._append(signal_batch(points))
@@ -107,7 +133,7 @@ class Ingest:
         return Answer(counts.rejected.total(), counts.detail)
 
     def _facts(self, body: bytes) -> Answer:
-        facts, refused = decode_facts(body, self._fact_rules, self._now_ns())
+        facts, refused = decode_facts(body, self._reading.rules, self._now_ns())
         if facts:
             self._append(fact_batch(facts))
         with self._lock:
@@ -126,7 +152,7 @@ class Ingest:
     def _traces(self, body: bytes, *, as_json: bool) -> Answer:
         now_ns = self._now_ns()
         bounds = Bounds(now_ns - LATE_NS, now_ns + FUTURE_NS)
-        decoded = (decode_traces_json if as_json else decode_traces)(body, self._tagger, bounds, self._limits)
+        decoded = (decode_traces_json if as_json else decode_traces)(body, self._reading.tagger, bounds, self._limits)
         if decoded.rows:
             self._append(to_batch(decoded.rows))
         self._count(decoded)
