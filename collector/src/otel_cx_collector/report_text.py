@@ -20,16 +20,15 @@ def as_text(report: dict[str, Any]) -> str:
     """A replay's report as plain text; its tables 120 columns at most."""
     spans = report["spans"]
     refused = {reason: number for reason, number in spans["rejected"].items() if number}
-    return "\n".join(
-        [
-            f"{report['from']} to {report['to']}",
-            f"{spans['received']:,} spans: {spans['steps']:,} steps, {spans['duplicates']:,} duplicates, "
-            f"{spans['synthetic']:,} synthetic, refused: {_listed(refused)}",
-            *_as_of(report),
-            *(line for moment in report.get("reports", ()) for line in ("", f"as of {moment['at']}", *_as_of(moment))),
-            "",
-        ]
+    lines = [f"{report['from']} to {report['to']}"]
+    lines.append(
+        f"{spans['received']:,} spans: {spans['steps']:,} steps, {spans['duplicates']:,} duplicates, "
+        f"{spans['synthetic']:,} synthetic, refused: {_listed(refused)}"
     )
+    lines += _as_of(report)
+    for moment in report.get("reports", ()):
+        lines += ["", f"as of {moment['at']}", *_as_of(moment)]
+    return "\n".join(lines) + "\n"
 
 
 def _as_of(report: dict[str, Any]) -> Iterator[str]:

@@ -73,7 +73,7 @@ class Recorded:
         if not self.records:
             since = f"; it keeps the newest {RECORDS} changes at hand, all of them later" if self.cut else ""
             return f"{head}\nno change of verdict was recorded up to then{since}\n"
-        lines = [f"{one['at']}  {one['rule']}: {one['verdict']}; {one['sentence']}" for one in self.records]
+        lines = [f"{one['at']}  {one['rule']}: {one['sentence']}" for one in self.records]
         return "\n".join([head, "changes of verdict recorded up to then, newest first:", *lines]) + "\n"
 
     def json(self) -> Any:

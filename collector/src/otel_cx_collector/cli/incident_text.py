@@ -36,7 +36,7 @@ def done(one: Incident) -> str:
 
 def shown(one: Incident) -> str:
     """One incident whole."""
-    lines = [one["status_line"], "", f"{one['id']}: {_status(one)}"]
+    lines = [one["status_line"], "", f"{one['id']}: {_severity(one)}, {_status(one)}"]
     lines += (f"  {line}" for line in _facts(one))
     for title, entries in _lists(one):
         if entries:
@@ -60,7 +60,7 @@ def _status(one: Incident) -> str:
 
 def _facts(one: Incident) -> Iterator[str]:
     trigger = one["trigger"]
-    yield f"severity {_severity(one)}; {trigger['kind']} {trigger['rule']}: {trigger['sentence']}"
+    yield f"by {trigger['kind']} {trigger['rule']}: {trigger['sentence']}"
     yield f"hurt since {one['started_at']}, opened {one['opened_at']}, {_customers(one)} customers"
     if one["as_of"]:
         yield f"score {one['score']:.1f}, {one['harm_minutes']:.2f} equivalent minutes as of {one['as_of']}"
@@ -90,9 +90,8 @@ def _counts(reach: dict[str, int]) -> str:
 def _error(error: dict[str, Any]) -> str:
     cost = f"; costs: {error['consequence']}" if error["consequence"] else ""
     again = "may be tried again" if error["recoverable"] else "is final"
-    return (
-        f"{error['class']} at {error['step']}: {error['count']:,} for {error['customers']:,} customers, {again}{cost}"
-    )
+    counts = f"{error['count']:,} for {error['customers']:,} customers"
+    return f"{error['class']} at {error['step']}: {counts}, {again}{cost}"
 
 
 def _account(account: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""``incidents``: what a running collector has, and what people do to it. Not the state machine, which is the server's."""
+"""``incidents``: those of a running collector, and what people do to them. Not the machine, which is the server's."""
 
 from collections.abc import Callable
 from enum import StrEnum

@@ -1,4 +1,4 @@
-"""Rules and channels of an inventory in plain words, the second half of what ``validate`` says. Not their evaluation."""
+"""Rules and channels in plain words, the second half of what ``validate`` says. Not their evaluation."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -21,7 +21,6 @@ def rules_and_channels(inventory: Inventory) -> str:
 def _rules(inventory: Inventory) -> Iterator[str]:
     written = inventory.escalation
     yield "first rule that is true decides:" if written else "no escalation, so this rule is implied:"
-    # A name that no journey has: what is left are the rules for every one, the implied one among them.
     for number, rule in enumerate(written or rules_for(inventory, EVERY_JOURNEY), 1):
         yield f"{INDENT}{number}. {rule.name}, for {_whose(rule)}"
         yield f"{INDENT * 3}when {condition(rule.when)}"
@@ -48,9 +47,7 @@ def _channel(channel: Channel) -> Iterator[str]:
         yield f"{kind}, a heartbeat every {format_duration(channel.every_ns)} as long as the collector works"
         return
     taken = [severity for severity in SEVERITIES if wanted(channel, severity)]
-    yield f"{kind} takes {taken[0] if len(taken) == 1 else f'{taken[0]} to {taken[-1]}'}"
-    if channel.min_severity is None:
-        yield "by default"
+    yield f"{kind} takes {', '.join(taken)}{'' if channel.min_severity else ' (default)'}"
     wait_s = group_wait_s(channel)
     if wait_s:
         yield f"incidents of one cause within {wait_s}s in one message"

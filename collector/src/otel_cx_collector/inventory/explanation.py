@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
+from otel_cx_collector.inventory.burn_pairs import PAIRS, can_fire, scaled
+from otel_cx_collector.inventory.decisions import Saturation
 from otel_cx_collector.inventory.model import MATURE_NS, Dimension, Inventory, Journey
 from otel_cx_collector.inventory.quantities import format_duration, format_share, format_time
 from otel_cx_collector.inventory.shape import ErrorRule, Ignore, Match, Objective, Step, WrittenJourney
@@ -33,6 +35,8 @@ def _beside(inventory: Inventory) -> Iterator[str]:
     if inventory.ignore:
         yield "counted as synthetic, never as customers:"
         yield from (f"{INDENT}{_ignored(entry)}" for entry in inventory.ignore)
+    for name, resource in inventory.saturation.items():
+        yield f"resource {name}: {_resource(resource)}"
     for window in inventory.maintenance:
         yield f"maintenance of {window.journey} from {format_time(window.from_ns)} to {format_time(window.to_ns)}"
 
@@ -50,6 +54,12 @@ def _ignored(entry: Ignore) -> str:
     return ", ".join(f"{what} {value}" for what, value in named.items() if value is not None)
 
 
+def _resource(resource: Saturation) -> str:
+    where = "".join(f", {key} {value}" for key, value in resource.where.items())
+    warn = f"{format_share(resource.warn)}{DEFAULT if resource.warn == Saturation.model_fields['warn'].default else ''}"
+    return f"{resource.metric}{where}, of {resource.limit:g}, worth a word above {warn}; the worst instance counts"
+
+
 def _journey(journey: Journey) -> Iterator[str]:
     yield _headline(journey)
     yield f"{INDENT}steps, in loose order:"
@@ -60,7 +70,9 @@ def _journey(journey: Journey) -> Iterator[str]:
         if journey.objectives
         else f"{INDENT}no objectives: nothing is promised, nothing has a budget"
     )
-    yield from (f"{INDENT * 2}{_objective(each, journey)}" for each in journey.objectives)
+    for each in journey.objectives:
+        yield f"{INDENT * 2}{_objective(each, journey)}"
+        yield f"{INDENT * 3}{_alerts(each)}"
     yield f"{INDENT}harm: {_harm(journey)}"
     if journey.match:
         yield f"{INDENT}spans the SDK did not tag, first rule in the file wins:"
@@ -131,6 +143,21 @@ def _objective(objective: Objective, journey: Journey) -> str:
     else:
         good = f"ok executions{where}, of ok and failed ones; rejected and cancelled ones are left out"
     return f"{objective.sli} {promised}: {good}"
+
+
+def _alerts(objective: Objective) -> str:
+    """Burn-rate pairs that are watched; a default pair that can never fire is not."""
+    if objective.sli == "completion":
+        return "no burn alerts: completion has a budget alone"
+    names = PAIRS if objective.alerts is None else objective.alerts
+    factors = {name: scaled(PAIRS[name], objective.window_ns) for name in names}
+    watched = [
+        f"{PAIRS[name].kind} above {float(factor):g} ({name})"
+        for name, factor in factors.items()
+        if can_fire(factor, objective.target)
+    ]
+    default = DEFAULT if objective.alerts is None else ""
+    return f"burn alerts, in times the promised pace: {', '.join(watched)}{default}" if watched else "no burn alerts"
 
 
 def _harm(journey: Journey) -> str:
