@@ -31,7 +31,7 @@ from otel_cx_collector.measure import saturation
 from otel_cx_collector.measure.changes import Known, with_maintenance
 from otel_cx_collector.measure.track import Track
 from otel_cx_collector.notify.route import notices_for
-from otel_cx_collector.state import Audit, NewNotice, Round, State
+from otel_cx_collector.state import Audit, NewNotice, Round, Stale, State
 from otel_cx_collector.state.words import queued
 from otel_cx_collector.views.source import Intake, NotFound
 
@@ -305,25 +305,31 @@ class Control:
         """
         with self.lock:
             self._write()
-            revision, incident = self.state.revision(incident_id), self.state.incident(incident_id)
-            if incident is None:
-                raise NotFound(f"there is no incident {incident_id!r}; /incidents lists what there is")
-            journey = self.judged.journeys.get(incident.journey)
-            after, tells = act(incident, command, journey.incident if journey else None)
-            audit = Audit(
-                incident.id,
-                command.at_s,
-                after.history[-1].who,
-                command.act,
-                command.text,
-                incident.status,
-                after.status,
-            )
-            notices = [notice for tell in tells for notice in self._notices(tell)]
-            self.state.act(after, audit, notices, revision=revision)
-            if journey and journey.incident and journey.incident.id == after.id:
-                journey.incident = after
-            return after
+            try:
+                return self._act(incident_id, command)
+            except Stale:  # somebody else wrote in between: what they wrote is there now
+                return self._act(incident_id, command)
+
+    def _act(self, incident_id: str, command: Command) -> Incident:
+        revision, incident = self.state.revision(incident_id), self.state.incident(incident_id)
+        if incident is None:
+            raise NotFound(f"there is no incident {incident_id!r}; /incidents lists what there is")
+        journey = self.judged.journeys.get(incident.journey)
+        after, tells = act(incident, command, journey.incident if journey else None)
+        audit = Audit(
+            incident.id,
+            command.at_s,
+            after.history[-1].who,
+            command.act,
+            command.text,
+            incident.status,
+            after.status,
+        )
+        notices = [notice for tell in tells for notice in self._notices(tell)]
+        self.state.act(after, audit, notices, revision=revision)
+        if journey and journey.incident and journey.incident.id == after.id:
+            journey.incident = after
+        return after
 
     # ------------------------------------------------------------------ health
 
