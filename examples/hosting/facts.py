@@ -57,12 +57,13 @@ def renewals(now_s: float) -> list[Fact]:
     ]
 
 
-def post(collector_http: str, facts: Iterable[Fact], say: Callable[[str], None]) -> bool:
+def post(collector_http: str, facts: Iterable[Fact], say: Callable[[str], None], tries: int = TRIES) -> bool:
     """Send facts, again for a few seconds if need be; a platform goes on without, and says so. Whether they arrived."""
     if not collector_http:
         return False
     body = "\n".join(json.dumps(fact) for fact in facts)
-    for number in range(TRIES):
+    why = ""
+    for number in range(tries):
         if number:
             time.sleep(1)
         try:

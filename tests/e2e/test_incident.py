@@ -6,24 +6,19 @@ What the collector says is held against the diaries of the people on the platfor
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 from browsing import Browser, why_not
+from e2e.running import ROOT, Running, free_ports, moment, until
 
 from otel_cx_collector.measure import impact
 
-ROOT = Path(__file__).parents[2]
 START_S = 120
 SEEN_WITHIN_S = 90
 """The promise: from the first failure to the page."""
@@ -32,25 +27,8 @@ WORST_SECOND = 47
 
 
 @dataclass(frozen=True)
-class Demo:
+class Demo(Running):
     """The running demonstration."""
-
-    process: subprocess.Popen[str]
-    home: Path
-    page: str
-
-    def journey(self) -> dict[str, Any]:
-        """What the API says about checkout."""
-        return self.api("journeys/checkout?range=15m")
-
-    def api(self, path: str) -> dict[str, Any]:
-        with urllib.request.urlopen(f"{self.page}/api/v1/{path}", timeout=20) as answer:
-            found: dict[str, Any] = json.load(answer)
-            return found
-
-    def fault(self, *words: str) -> None:
-        command = [sys.executable, "-m", "examples.hosting.faults", *words, "--home", str(self.home)]
-        subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
 
     def diary(self, from_s: float, to_s: float) -> tuple[set[str], set[str]]:
         """Customers on checkout in a stretch of time, and those of them who met a server error."""
@@ -62,11 +40,7 @@ class Demo:
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     home = tmp_path_factory.mktemp("demo")
-    ports = {}
-    with ExitStack() as held:
-        for name in ("web", "grpc", "http", "health"):
-            listening = held.enter_context(socket.create_server(("127.0.0.1", 0)))
-            ports[name] = listening.getsockname()[1]
+    ports = free_ports("web", "grpc", "http", "health", "pager")
     chosen = [word for name, port in ports.items() for word in (f"--{name}-port", str(port))]
     process = subprocess.Popen(
         [sys.executable, "-m", "examples.hosting.demo", "--home", str(home), *chosen, "--for", "900"],
@@ -84,33 +58,14 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
                 break
         else:
             pytest.fail(f"the demonstration did not start: {''.join(said)}")
-        running = Demo(process, home, f"http://127.0.0.1:{ports['web']}")
-        until("every journey measured and at rest", lambda: at_rest(running), START_S)
+        running = Demo(home, f"http://127.0.0.1:{ports['web']}")
+        until("every journey measured and at rest", running.at_rest, START_S)
         yield running
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(60)
         if process.stdout:
             process.stdout.close()
-
-
-def until(what: str, done: Callable[[], Any], within_s: float) -> Any:
-    give_up = time.monotonic() + within_s
-    while not (answer := done()):
-        assert time.monotonic() < give_up, f"not within {within_s} s: {what}"
-        time.sleep(1)
-    return answer
-
-
-def at_rest(demo: Demo) -> bool:
-    """Live traffic is being judged: every journey has a full hour of measured history and nobody is hurt."""
-    journeys = demo.api("journeys")["journeys"]
-    live = demo.journey()["by"]["origin"].get("live", {"customers": 0})["customers"]
-    return live > 100 and all(one["state"] in {"healthy", "slight"} and not one["reason"] for one in journeys)
-
-
-def moment(text: str) -> float:
-    return datetime.fromisoformat(text).timestamp()
 
 
 def most_hurt(demo: Demo) -> dict[str, Any] | None:
