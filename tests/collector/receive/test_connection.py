@@ -258,7 +258,7 @@ def test_connections_over_the_limit_are_refused_retryably_and_far_over_it_closed
 
 
 def test_bytes_over_the_limit_in_flight_are_refused_retryably_and_those_within_are_not(sink: FakeSink) -> None:
-    limits = ReceiveLimits(wire_bytes=MIB, body_bytes=MIB, in_flight_bytes=2 * MIB)
+    limits = ReceiveLimits(wire_bytes=MIB, body_bytes=MIB, in_flight_bytes=2 * MIB, client_share=10_000)
     sink.gate.clear()
     with http_server(sink, limits) as served:
         with connect(served.port) as one, connect(served.port) as two:

@@ -184,7 +184,7 @@ def test_of_several_messages_the_first_counts(server: ServedGrpc, sink: FakeSink
 
 
 def test_bytes_over_the_limit_in_flight_are_refused_retryably(sink: FakeSink) -> None:
-    limits = ReceiveLimits(wire_bytes=MIB, body_bytes=MIB, in_flight_bytes=2 * MIB)
+    limits = ReceiveLimits(wire_bytes=MIB, body_bytes=MIB, in_flight_bytes=2 * MIB, client_share=10_000)
     sink.gate.clear()
     with grpc_server(sink, limits) as served, channel(served.port) as opened:
         export = unary(opened)

@@ -23,6 +23,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from otel_cx_collector.receive.counts import Reason
+from otel_cx_collector.receive.limits import InFlightFull, ShareFull
 from otel_cx_collector.receive.sink import Answer, Encoding, Signal
 
 RETRY_AFTER_S: Final = (1, 2, 3)
@@ -60,6 +61,7 @@ STATUSES: Final[dict[Reason, Statuses]] = {
     Reason.SINK_UNAVAILABLE: Statuses(Code.UNAVAILABLE, 503),
     Reason.FAILED: Statuses(Code.UNAVAILABLE, 503),
     Reason.IN_FLIGHT_FULL: Statuses(Code.UNAVAILABLE, 503),
+    Reason.CLIENT_SHARE: Statuses(Code.UNAVAILABLE, 503),
     Reason.TOO_MANY_CALLS: Statuses(Code.UNAVAILABLE, 503),
     Reason.TOO_MANY_CONNECTIONS: Statuses(Code.UNAVAILABLE, 503),
     Reason.STOPPING: Statuses(Code.UNAVAILABLE, 503),
@@ -75,7 +77,8 @@ STATUSES: Final[dict[Reason, Statuses]] = {
     Reason.NO_MESSAGE: Statuses(Code.INVALID_ARGUMENT, 400),
 }
 """OTLP 1.11, "Failures": of these, clients send again after UNAVAILABLE, DEADLINE_EXCEEDED and 503 only; an error of
-our own is among them, so that it costs a delay and not data."""
+our own is among them, so that it costs a delay and not data. Too much at once is 503 and not 429, which exporters in
+use take for final."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,11 @@ def unavailable(reason: Reason, message: str, retry_after_s: int | None = None) 
     """
     wait_s = retry_after_s or random.choice(RETRY_AFTER_S)  # noqa: S311 - spreads load, guards nothing
     return Refused(reason, message, min(max(wait_s, RETRY_AFTER_S[0]), RETRY_AFTER_S[-1]))
+
+
+def crowded(error: InFlightFull) -> Refused:
+    """The refusal of a request that finds no room in flight."""
+    return unavailable(Reason.CLIENT_SHARE if isinstance(error, ShareFull) else Reason.IN_FLIGHT_FULL, str(error))
 
 
 def clean(message: str) -> str:

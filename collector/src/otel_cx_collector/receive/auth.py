@@ -1,6 +1,7 @@
-"""Who may send: bearer tokens and browsers' origins. Not TLS, which a proxy in front of us ends."""
+"""Who may send, and who that is: bearer tokens, browsers' origins. Not TLS, which a proxy in front of us ends."""
 
 import hmac
+import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -32,7 +33,8 @@ class Tokens:
     """The bearer tokens in force; none means that everybody may send."""
 
     def __init__(self, tokens: list[str]) -> None:
-        self._tokens = [token.encode() for token in tokens]
+        self._tokens = list(dict.fromkeys(token.encode() for token in tokens))
+        self._numbered = list(enumerate(self._tokens, 1))
 
     @classmethod
     def load(cls, access: Access) -> Self:
@@ -59,14 +61,34 @@ class Tokens:
             raise UserError(f"the token file {path} is empty; write one token a line, or leave token_file out")
         return cls(list(tokens.values()))
 
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._tokens)
+
     def admit(self, authorization: str | None) -> bool:
-        """Whether a request with this ``Authorization`` header may be read.
+        """Whether a request with this ``Authorization`` header may be read."""
+        return self.number(authorization) is not None
+
+    def number(self, authorization: str | None) -> int | None:
+        """Which token this ``Authorization`` header shows, from 1 on; 0 if none is needed, None if it shows none.
 
         Takes the same time for every wrong token of one length.
         """
         if not self._tokens:
-            return True
+            return 0
         if authorization is None or authorization[: len(_SCHEME)].lower() != _SCHEME:
-            return False
+            return None
         given = authorization[len(_SCHEME) :].strip().encode(errors="surrogatepass")
-        return sum([hmac.compare_digest(given, token) for token in self._tokens]) > 0
+        return sum([number * hmac.compare_digest(given, token) for number, token in self._numbered]) or None
+
+
+def client(token: int, address: str) -> str:
+    """Who sends, as far as room is shared: the token it shows, and the address it comes from.
+
+    Of an IPv6 address its network of 64 bits counts, all of which one machine may have to itself.
+    """
+    if ":" not in address:
+        return f"{token} {address}"
+    parsed = ipaddress.IPv6Address(address.partition("%")[0])
+    return f"{token} {parsed.ipv4_mapped or hex(int(parsed) >> 64)}"

@@ -10,7 +10,8 @@ from typing import Final, Protocol
 
 import httptools
 
-from otel_cx_collector.receive.answers import Refused, unavailable
+from otel_cx_collector.receive.answers import Refused, crowded, unavailable
+from otel_cx_collector.receive.auth import client
 from otel_cx_collector.receive.compression import Compression
 from otel_cx_collector.receive.counts import Reason
 from otel_cx_collector.receive.desk import Desk, Request
@@ -71,6 +72,8 @@ class Exchange:
     keep_alive: bool
     bodiless: bool = False
     """HEAD: the answer's body is left out."""
+    answered: bool = False
+    """Before its body was read: what still comes of it is dropped."""
     chunks: list[bytes] = field(default_factory=list)
 
     def refuse(self, refused: Refused) -> None:
@@ -83,14 +86,16 @@ class Exchange:
 class Connection(asyncio.Protocol):
     """Requests are answered in the order they came, one at a time.
 
-    A refused request is read to its end before it is answered: a client in the middle of its body would not see the
-    answer. Nothing of such a body is kept, and the deadline holds.
+    A refused request is read to its end, so that a client in the middle of its body sees the answer. Nothing of such a
+    body is kept, and the deadline holds. It is answered at its end, but at once when there is no room for what its
+    Content-Length announces: a client that listens while it sends need not send the rest.
     """
 
     def __init__(self, host: Host) -> None:
         self._host = host
         self._limits = host.limits
         self._transport: asyncio.Transport
+        self._address = ""
         self._parser = httptools.HttpRequestParser(self)
         self._phase = Phase.IDLE
         self._deadline_s = 0.0
@@ -113,6 +118,7 @@ class Connection(asyncio.Protocol):
         """A client connected; one over the limit is refused politely, one far over it is not heard."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - create_server makes no other kind
         self._transport = transport
+        self._address = str(transport.get_extra_info("peername", ("",))[0])
         over = self._host.opened(self)
         self._surplus = over > 0
         self._enter(Phase.IDLE, self._limits.keep_alive_s)
@@ -211,11 +217,12 @@ class Connection(asyncio.Protocol):
             return
         method = self._parser.get_method().decode("latin-1")
         judgement = self._host.router.judge(Head(method, self._target, self._headers))
-        request = Request(*judgement.route, self._host.in_flight.hold())
+        request = Request(*judgement.route, self._host.in_flight.hold(client(judgement.token, self._address)))
+        crowd = None if judgement.refused else self._crowd(request)
         exchange = Exchange(
             request,
             judgement,
-            self._refusal() or judgement.refused,
+            self._refusal() or judgement.refused or crowd,
             keep_alive=self._parser.should_keep_alive() and not self._surplus,
             bodiless=method == "HEAD",
         )
@@ -223,6 +230,9 @@ class Connection(asyncio.Protocol):
         self._enter(Phase.BODY, self._limits.body_s)
         if self._headers.get("expect", "").lower() == "100-continue":
             self._expected(exchange)
+        elif exchange.refused is crowd is not None and not self._busy and not self._waiting:
+            exchange.answered = True
+            self._answer(exchange, crowd)
 
     def on_body(self, body: bytes) -> None:
         """A part of the body."""
@@ -240,7 +250,7 @@ class Connection(asyncio.Protocol):
         try:
             exchange.request.hold.grow(len(body))
         except InFlightFull as error:
-            exchange.refuse(unavailable(Reason.IN_FLIGHT_FULL, str(error)))
+            exchange.refuse(crowded(error))
             return
         exchange.chunks.append(body)
 
@@ -252,6 +262,8 @@ class Connection(asyncio.Protocol):
         self._silent_bytes = 0
         self._current = None
         self._enter(Phase.IDLE if exchange.keep_alive else Phase.LINGER, self._limits.keep_alive_s)
+        if exchange.answered:
+            return
         self._waiting.append(exchange)
         self._advance()
 
@@ -288,6 +300,14 @@ class Connection(asyncio.Protocol):
             return self._too_many()
         return self._head_too_large() if self._head_bytes > self._limits.head_bytes else None
 
+    def _crowd(self, request: Request) -> Refused | None:
+        """Whether there is no room for a body of the size announced; one in chunks is measured as it comes."""
+        try:
+            request.hold.check(int(self._headers.get("content-length", "0")))
+        except InFlightFull as error:
+            return crowded(error)
+        return None
+
     def _too_many(self) -> Refused:
         limit = self._limits.connections
         return unavailable(Reason.TOO_MANY_CONNECTIONS, f"over {limit} connections (connections); send again")
@@ -308,6 +328,9 @@ class Connection(asyncio.Protocol):
         if self._phase is Phase.LINGER:
             return
         exchange = self._current or Exchange(self._unknown(), _NOWHERE, refused, keep_alive=False)
+        if exchange.answered:
+            self._transport.close()
+            return
         exchange.refuse(refused)
         exchange.keep_alive = False
         self._current = None
@@ -372,7 +395,8 @@ class Connection(asyncio.Protocol):
         """Forget the requests that will not be answered."""
         unanswered = [*self._waiting, self._current] if self._current else self._waiting
         for exchange in unanswered:
-            self._host.desk.abandon(exchange.request)
+            if not exchange.answered:
+                self._host.desk.abandon(exchange.request)
         self._waiting.clear()
         self._current = None
 

@@ -23,6 +23,7 @@ class Reason(StrEnum):
     SINK_UNAVAILABLE = "sink_unavailable"
     FAILED = "failed"
     IN_FLIGHT_FULL = "in_flight_full"
+    CLIENT_SHARE = "client_share"
     TOO_MANY_CALLS = "too_many_calls"
     TOO_MANY_CONNECTIONS = "too_many_connections"
     STOPPING = "stopping"

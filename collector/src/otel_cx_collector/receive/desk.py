@@ -9,7 +9,7 @@ from typing import Final
 from otel_cx_collector.clock import now_ns
 from otel_cx_collector.decode import BadRequest, TooLarge
 from otel_cx_collector.errors import Unavailable
-from otel_cx_collector.receive.answers import OK, STATUSES, Refused, taken, unavailable
+from otel_cx_collector.receive.answers import OK, STATUSES, Refused, crowded, taken, unavailable
 from otel_cx_collector.receive.compression import Compression, inflate
 from otel_cx_collector.receive.counts import Counts, Kind, Reason, Transport
 from otel_cx_collector.receive.limits import Hold, InFlightFull, ReceiveLimits
@@ -59,7 +59,7 @@ class Desk:
         except TooLarge as error:
             return Refused(Reason.TOO_LARGE, str(error))
         except InFlightFull as error:
-            return unavailable(Reason.IN_FLIGHT_FULL, str(error))
+            return crowded(error)
         except Unavailable as error:
             return unavailable(Reason.SINK_UNAVAILABLE, str(error), error.retry_after_s)
         except Exception as error:  # noqa: BLE001 - a defect of ours must not cost the client its data

@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final
+from urllib.parse import unquote
 
 import grpc
 
 from otel_cx_collector.errors import UserError
-from otel_cx_collector.receive.answers import Refused, clean, status, success_body, unavailable
-from otel_cx_collector.receive.auth import Access, Tokens
+from otel_cx_collector.receive.answers import Refused, clean, crowded, status, success_body, unavailable
+from otel_cx_collector.receive.auth import Access, Tokens, client
 from otel_cx_collector.receive.compression import Compression, sniff
 from otel_cx_collector.receive.counts import Counts, Reason, Transport
 from otel_cx_collector.receive.desk import Desk, Request
@@ -87,9 +88,13 @@ class GrpcReceiver:
         self._workers.shutdown(wait=False, cancel_futures=True)
         self._refusers.shutdown(wait=False, cancel_futures=True)
 
-    def _export(self, signal: Signal, messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
-        with self._in_flight.hold() as hold:
+    def _export(self, signal: Signal, token: int, messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
+        with self._in_flight.hold(client(token, _address(context.peer()))) as hold:
             request = Request(signal, Encoding.PROTOBUF, Compression.IDENTITY, hold)
+            try:
+                hold.check(1)
+            except InFlightFull as error:  # before the message is read
+                return self._answer(request, signal, crowded(error), context)
             try:
                 wire = self._stalls.read(messages, context)
             except Exception:
@@ -108,7 +113,7 @@ class GrpcReceiver:
         try:
             request.hold.grow(len(wire))
         except InFlightFull as error:
-            return unavailable(Reason.IN_FLIGHT_FULL, str(error))
+            return crowded(error)
         request.wire, request.compression = wire, sniff(wire)
         return self._desk.serve(request, signal, Encoding.PROTOBUF)
 
@@ -135,7 +140,7 @@ class _Service(grpc.GenericRpcHandler):
         self,
         tokens: Tokens,
         calls_max: int,
-        export: Callable[[Signal, Iterator[bytes], grpc.ServicerContext], bytes],
+        export: Callable[[Signal, int, Iterator[bytes], grpc.ServicerContext], bytes],
         refuse: Callable[[Signal, Refused, Iterator[bytes], grpc.ServicerContext], bytes],
         refusers: ThreadPoolExecutor,
     ) -> None:
@@ -147,8 +152,10 @@ class _Service(grpc.GenericRpcHandler):
         self._export = export
         self._refuse = refuse
         self._refusers = refusers
-        self._exports: dict[Signal, grpc.RpcMethodHandler[bytes, bytes]] = {
-            signal: grpc.stream_unary_rpc_method_handler(partial(self._counted, signal)) for signal in Signal
+        self._exports: dict[tuple[Signal, int], grpc.RpcMethodHandler[bytes, bytes]] = {
+            (signal, token): grpc.stream_unary_rpc_method_handler(partial(self._counted, signal, token))
+            for signal in Signal
+            for token in range(tokens.count + 1)
         }
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, bytes] | None":
@@ -156,14 +163,15 @@ class _Service(grpc.GenericRpcHandler):
         signal = _METHODS.get(handler_call_details.method)
         if signal is None:
             return None
-        refused = self._admit(handler_call_details.invocation_metadata)
+        token = self._tokens.number(_authorization(handler_call_details.invocation_metadata))
+        refused = self._admit(token)
         if refused is None:
-            return self._exports[signal]
+            return self._exports[signal, token or 0]
         behaviour = _Behaviour(partial(self._refuse, signal, refused), self._refusers)
         return grpc.stream_unary_rpc_method_handler(behaviour)
 
-    def _admit(self, metadata: "Sequence[tuple[str, str | bytes]]") -> Refused | None:
-        if not self._tokens.admit(_authorization(metadata)):
+    def _admit(self, token: int | None) -> Refused | None:
+        if token is None:
             return Refused(Reason.UNAUTHENTICATED, "no known token; send the metadata 'authorization: Bearer <token>'")
         if self.stopping:
             return unavailable(Reason.STOPPING, "the collector is stopping; send again")
@@ -175,9 +183,9 @@ class _Service(grpc.GenericRpcHandler):
             self._calls += 1
         return None
 
-    def _counted(self, signal: Signal, messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
+    def _counted(self, signal: Signal, token: int, messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
         try:
-            return self._export(signal, messages, context)
+            return self._export(signal, token, messages, context)
         finally:
             with self._lock:
                 self._calls -= 1
@@ -264,6 +272,14 @@ def _authorization(metadata: "Sequence[tuple[str, str | bytes]]") -> str | None:
         if key == "authorization"
     ]
     return ", ".join(values) if values else None
+
+
+def _address(peer: str) -> str:
+    """The address in what grpcio calls a peer: ``ipv4:127.0.0.1:80``, ``ipv6:%5B::1%5D:80``, ``unix:...``."""
+    family, _, rest = peer.partition(":")
+    if family not in {"ipv4", "ipv6"}:
+        return family
+    return unquote(rest.rpartition(":")[0]).strip("[]")
 
 
 def _options(limits: ReceiveLimits) -> list[tuple[str, int]]:

@@ -1,7 +1,7 @@
 """What one client may ask of us, and how many bytes of requests we hold at once. Not limits of what a body means."""
 
 import threading
-from collections.abc import Callable
+from collections import Counter
 from dataclasses import dataclass, fields
 from types import TracebackType
 from typing import Final, Self
@@ -9,6 +9,8 @@ from typing import Final, Self
 from otel_cx_collector.errors import Unavailable, UserError
 
 MIB: Final = 1 << 20
+CLIENT_SHARE: Final = 4
+"""Alone, a client gets four fifths of the bytes in flight; of n that all want more, each gets 4 / (4 n + 1)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +30,9 @@ class ReceiveLimits:
     in_flight_bytes: int = 128 * MIB
     """Bodies held at once, on the wire and decompressed, over both protocols; what bounds memory under many clients.
     Over it: 503, UNAVAILABLE, come back."""
+    client_share: int = CLIENT_SHARE
+    """One client's bytes in flight may be this many times what is left free, so that a small request finds room while
+    a big client takes all it can get. Over it: 503, UNAVAILABLE, come back."""
     workers: int = 32
     """Threads of each protocol that wait for the sink; each waits for the disk most of its time."""
     calls: int = 256
@@ -77,12 +82,25 @@ class InFlightFull(Unavailable):
     """The bytes in flight are at their limit."""
 
 
-class InFlight:
-    """Bytes of request bodies held at this moment. Thread-safe; share one between receivers to bound them together."""
+class ShareFull(InFlightFull):
+    """There is room, but not for more of this client."""
 
-    def __init__(self, limit_bytes: int) -> None:
-        self._limit_bytes = limit_bytes
+
+class InFlight:
+    """Bytes of request bodies held at this moment. Thread-safe; share one between receivers to bound them together.
+
+    Room is shared as shared-memory switches share their buffer (Choudhury and Hahne, Dynamic Queue Length Thresholds,
+    1998): a client may grow while it holds no more than ``client_share`` times what is free. Those that want more than
+    their share get the same, those that want less get all of it, and some room is always free for one that is new.
+    What is alone in flight may take everything: the largest request that is allowed must fit.
+    """
+
+    def __init__(self, limit_bytes: int, client_share: int = CLIENT_SHARE) -> None:
+        self.limit_bytes = limit_bytes
+        self._client_share = client_share
         self._used_bytes = 0
+        self._clients: Counter[str] = Counter()
+        """Bytes of each client that holds any; there are no more of them than requests."""
         self._lock = threading.Lock()
 
     @property
@@ -90,28 +108,65 @@ class InFlight:
         """Bytes held now."""
         return self._used_bytes
 
-    def hold(self) -> "Hold":
-        """An empty share for one request."""
-        return Hold(self._move)
+    @property
+    def clients(self) -> int:
+        """Clients that hold any."""
+        return len(self._clients)
 
-    def _move(self, change_bytes: int) -> None:
+    def hold(self, client: str | None = None) -> "Hold":
+        """An empty share for one request of ``client``; of nobody in particular, only the whole is bounded."""
+        return Hold(self, client)
+
+    def check(self, hold: "Hold", size_bytes: int) -> None:
+        """Whether ``size_bytes`` more would fit now; raises like ``Hold.grow`` if not."""
         with self._lock:
-            if change_bytes > 0 and self._used_bytes + change_bytes > self._limit_bytes:
-                raise InFlightFull(
-                    f"{self._used_bytes} bytes of requests are in flight, the limit is {self._limit_bytes};"
-                    " send again, or raise in_flight_bytes"
-                )
+            self._check(hold, size_bytes)
+
+    def move(self, hold: "Hold", change_bytes: int) -> None:
+        """Take or give back; for holds."""
+        with self._lock:
+            if change_bytes > 0:
+                self._check(hold, change_bytes)
             self._used_bytes += change_bytes
+            if hold.client is not None:
+                self._clients[hold.client] += change_bytes
+                if not self._clients[hold.client]:
+                    del self._clients[hold.client]
+
+    def _check(self, hold: "Hold", size_bytes: int) -> None:
+        free_bytes = self.limit_bytes - self._used_bytes - size_bytes
+        if free_bytes < 0:
+            raise InFlightFull(
+                f"{self._used_bytes} bytes of requests are in flight, the limit is {self.limit_bytes};"
+                " send again, or raise in_flight_bytes"
+            )
+        if hold.client is None or self._used_bytes == hold.held_bytes:
+            return
+        own_bytes = self._clients[hold.client] + size_bytes
+        if own_bytes > self._client_share * free_bytes:
+            raise ShareFull(
+                f"{own_bytes} bytes of this client would be in flight beside {free_bytes} left for others, over"
+                f" {self._client_share} times that (client_share); send again, or send less at once"
+            )
 
 
 class Hold:
     """One request's share of the bytes in flight; not thread-safe, handed from thread to thread with its request."""
 
-    __slots__ = ("_move", "held_bytes")
+    __slots__ = ("_in_flight", "client", "held_bytes")
 
-    def __init__(self, move: Callable[[int], None]) -> None:
-        self._move = move
+    def __init__(self, in_flight: InFlight, client: str | None) -> None:
+        self._in_flight = in_flight
+        self.client = client
         self.held_bytes = 0
+
+    def check(self, size_bytes: int) -> None:
+        """Ask for room without taking it.
+
+        Raises:
+            InFlightFull: there is none now.
+        """
+        self._in_flight.check(self, size_bytes)
 
     def grow(self, size_bytes: int) -> None:
         """Take ``size_bytes`` more.
@@ -119,14 +174,14 @@ class Hold:
         Raises:
             InFlightFull: there is no room; what was held before stays held.
         """
-        self._move(size_bytes)
+        self._in_flight.move(self, size_bytes)
         self.held_bytes += size_bytes
 
     def release(self) -> None:
         """Give everything back; a second time does nothing."""
         held_bytes, self.held_bytes = self.held_bytes, 0
         if held_bytes:
-            self._move(-held_bytes)
+            self._in_flight.move(self, -held_bytes)
 
     def __enter__(self) -> Self:
         return self

@@ -57,6 +57,8 @@ class Judgement:
     """Headers of the answer, beyond those of every answer."""
     preflight: bool = False
     """A browser asks whether its page may send: answer 204."""
+    token: int = 0
+    """Number of the token shown, 0 where none is needed or none was right."""
 
 
 class Router:
@@ -79,18 +81,19 @@ class Router:
         cors = self._cors(head)
         if signal and cors and head.method == "OPTIONS" and "access-control-request-method" in head.headers:
             return Judgement(route, headers=(*cors, *self._preflight()), preflight=True)
-        refused, headers = self._refusal(head, route, compression)
-        return Judgement(route, refused, (*cors, *headers))
+        token = self._tokens.number(head.headers.get("authorization"))
+        refused, headers = self._refusal(head, route, compression, token)
+        return Judgement(route, refused, (*cors, *headers), token=token or 0)
 
     def _refusal(
-        self, head: Head, route: Route, compression: Compression | None
+        self, head: Head, route: Route, compression: Compression | None, token: int | None
     ) -> tuple[Refused | None, tuple[tuple[str, str], ...]]:
         if route.signal is None:
             paths = ", ".join(path.decode() for path in _SIGNALS)
             return Refused(Reason.UNKNOWN_PATH, f"no such path; send to one of {paths}"), ()
         if head.method != "POST":
             return Refused(Reason.WRONG_METHOD, f"{head.method} is not taken here; send POST"), (("allow", "POST"),)
-        if not self._tokens.admit(head.headers.get("authorization")):
+        if token is None:
             message = "no known token; send the header 'Authorization: Bearer <token>'"
             return Refused(Reason.UNAUTHENTICATED, message), (("www-authenticate", "Bearer"),)
         if route.encoding is None:
