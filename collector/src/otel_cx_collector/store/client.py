@@ -15,6 +15,7 @@ from otel_cx_collector.clock import now_ns
 from otel_cx_collector.config import StoreLimits
 from otel_cx_collector.events import MINUTE_S, NS, SIGNAL_SCHEMA, Fact, fact_batch, facts_of
 from otel_cx_collector.store import sql
+from otel_cx_collector.store.database import Database
 from otel_cx_collector.store.engine import Engine, StoreError
 from otel_cx_collector.store.migrate import migrate
 
@@ -55,18 +56,22 @@ class Store:
     """
 
     def __init__(self, path: Path, limits: StoreLimits | None = None, clock: Callable[[], int] = now_ns) -> None:
-        self.limits = limits or StoreLimits()
-        self._clock = clock
-        self._inserting = threading.Lock()
-        self._engine = Engine(path, self.limits)
-        self._issued_us = self._visible_us = clock() // 1000
-        self._latest_us = dict.fromkeys(("facts", "signals"), self._visible_us)
-        """Stamp of each table's last insert, so that a question about nothing new costs no query."""
+        limits = limits or StoreLimits()
+        self._hold(Engine(path, limits), limits, clock)
         try:
             migrate(self._engine, self._issued_us, self.limits.keep_ns)
         except BaseException:
             self._engine.close()
             raise
+
+    def _hold(self, engine: Database, limits: StoreLimits, clock: Callable[[], int]) -> None:
+        self.limits = limits
+        self._clock = clock
+        self._inserting = threading.Lock()
+        self._engine = engine
+        self._issued_us = self._visible_us = clock() // 1000
+        self._latest_us = dict.fromkeys(("facts", "signals"), self._visible_us)
+        """Stamp of each table's last insert, so that a question about nothing new costs no query."""
 
     @classmethod
     @contextmanager
@@ -113,11 +118,8 @@ class Store:
         an execution sent twice both copies may come: the caller keeps the highest version of each (attempt, minute,
         span_id). A cursor is good while this store is open; after that begin with cursor_us() again.
         """
-        to_us = self._visible_us
-        rows = self._engine.query(
-            sql.query("steps_inserted"), {"journey": journey, "after_us": cursor_us, "to_us": to_us}
-        )
-        return _sorted(rows), to_us
+        rows, next_us = self._since(cursor_us, sql.query("steps_inserted"), {"journey": journey})
+        return _sorted(rows), next_us
 
     def insert_facts(self, facts: Sequence[Fact]) -> None:
         """Insert facts: durable and visible when this returns. Of those with one id the last, here or later, stays."""
@@ -205,10 +207,14 @@ class Store:
 
     def _inserted(self, table: str, query: str, cursor_us: int) -> tuple[pa.Table | None, int]:
         """What was inserted after a cursor, None when that is nothing, and the next cursor."""
-        to_us = self._visible_us
         if self._latest_us[table] <= cursor_us:
-            return None, to_us
-        return self._engine.query(query, {"after_us": cursor_us, "to_us": to_us}), to_us
+            return None, self._visible_us
+        return self._since(cursor_us, query, {})
+
+    def _since(self, cursor_us: int, query: str, asked: dict[str, object]) -> tuple[pa.Table, int]:
+        """What a query finds that was inserted after a cursor, and the next cursor."""
+        to_us = self._visible_us
+        return self._engine.query(query, {**asked, "after_us": cursor_us, "to_us": to_us}), to_us
 
     def _insert(self, table: str, rows: pa.Table) -> None:
         # A stamp that failed is not used again: the rows may be there all the same.

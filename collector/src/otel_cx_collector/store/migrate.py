@@ -5,7 +5,7 @@ import pyarrow as pa
 from otel_cx_collector.errors import UserError
 from otel_cx_collector.events import NS
 from otel_cx_collector.store import sql
-from otel_cx_collector.store.engine import Engine
+from otel_cx_collector.store.database import Database
 
 _AGED = {"steps": "minute", "heartbeats": "slice", "signals": "second"}
 """Table -> column whose age its retention is counted by."""
@@ -13,7 +13,7 @@ FACTS_KEEP_NS = 400 * 86_400 * NS
 """Facts are few, and a renewal or a deploy of last year still explains something."""
 
 
-def migrate(engine: Engine, at_us: int, keep_ns: int | None) -> None:
+def migrate(engine: Database, at_us: int, keep_ns: int | None) -> None:
     """Apply what is missing and set the retention. Raises UserError for a schema that a later version has written."""
     engine.command(sql.query("schema_create"))
     current = int(engine.query(sql.query("schema_current"))["version"][0].as_py())
@@ -33,7 +33,7 @@ def migrate(engine: Engine, at_us: int, keep_ns: int | None) -> None:
     _keep(engine, "facts", "second", None if keep_ns is None else FACTS_KEEP_NS)
 
 
-def _apply(engine: Engine, version: int, statements: tuple[str, ...], at_us: int) -> None:
+def _apply(engine: Database, version: int, statements: tuple[str, ...], at_us: int) -> None:
     """Statements can be applied again: there are no transactions, and a crash may come before the version is noted."""
     for statement in statements:
         engine.command(statement)
@@ -41,7 +41,7 @@ def _apply(engine: Engine, version: int, statements: tuple[str, ...], at_us: int
     engine.insert("schema_version", pa.table({"version": pa.array([version], pa.uint32()), "applied_at": applied}))
 
 
-def _keep(engine: Engine, table: str, column: str, keep_ns: int | None) -> None:
+def _keep(engine: Database, table: str, column: str, keep_ns: int | None) -> None:
     current = engine.query(sql.query("ttl_current"), {"table": table})["seconds"][0].as_py()
     wanted = "" if keep_ns is None else str(keep_ns // NS)
     if current == wanted:
