@@ -143,6 +143,7 @@ def test_slow_payments_tell_the_business_and_no_notice_is_lost_with_the_collecto
     incident = shop.incident()
     assert (incident["severity"], incident["status"]) == ("P1", "open")
     assert incident["reach"]["affected"] > 10
+    assert incident["services"] == ["billing"]
     (business,) = shop.paged("business")
     oncall = shop.paged("oncall")
     assert (business["severity"], business["id"]) == ("P1", incident["id"])

@@ -145,7 +145,8 @@ def _saturated(track: Track, at_s: int, world: World) -> tuple[str, ...]:
 def _services(columns: Columns, rows: np.ndarray) -> tuple[str, ...]:
     service = coded(columns.table["service"].take(pa.array(rows)))
     counts = np.bincount(service.codes, minlength=len(service.labels))
-    return tuple(service.labels[at] for at in np.argsort(-counts, kind="stable")[:SERVICES_LIMIT].tolist())
+    order = np.argsort(-counts, kind="stable")[:SERVICES_LIMIT].tolist()
+    return tuple(service.labels[at] for at in order if counts[at] and service.labels[at])
 
 
 def _traces(columns: Columns, rows: np.ndarray) -> tuple[str, ...]:
