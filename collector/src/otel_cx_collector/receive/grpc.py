@@ -57,7 +57,7 @@ class GrpcReceiver:
         self._limits = limits or ReceiveLimits()
         self._address = listen_address(endpoint, access)
         self.counts = counts or Counts()
-        self._in_flight = in_flight or InFlight(self._limits.in_flight_bytes)
+        self._in_flight = in_flight or InFlight(self._limits.in_flight_bytes, self._limits.client_share)
         self._desk = Desk(Transport.GRPC, sink, self._limits, self.counts)
         self._stalls = _Stalls(self._limits.body_s)
         self._workers = ThreadPoolExecutor(self._limits.workers, "otlp-grpc")

@@ -54,7 +54,7 @@ class HttpReceiver:
             limits,
             Router(limits, access, Tokens.load(access)),
             Desk(Transport.HTTP, sink, limits, self.counts),
-            in_flight or InFlight(limits.in_flight_bytes),
+            in_flight or InFlight(limits.in_flight_bytes, limits.client_share),
         )
         self._thread: threading.Thread | None = None
 
