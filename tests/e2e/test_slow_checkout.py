@@ -49,6 +49,14 @@ class Shop(Running):
         self.running[-1].kill()
         self.running[-1].wait()
 
+    def resting(self) -> bool:
+        """As `at_rest`, while the collector is still starting too; fails with its log when it has ended."""
+        assert self.running[-1].poll() is None, (self.home / "collector.log").read_text()[-2_000:]
+        try:
+            return self.at_rest()
+        except OSError:
+            return False
+
     def rule(self) -> str:
         """The verdict of the rule under test."""
         tree = self.api("journeys/checkout/decision")["tree"]
@@ -89,7 +97,7 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
         stack.callback(lambda: stop(shop.running[-1]))
         shop.start_collector()
         stack.callback(stop, platform(tmp_path, ports))
-        until("every journey measured and at rest", lambda: quietly(shop.at_rest), START_S)
+        until("every journey measured and at rest", shop.resting, START_S)
         yield shop
 
 
@@ -125,14 +133,6 @@ def platform(home: Path, ports: dict[str, int]) -> subprocess.Popen[bytes]:
 def stop(process: subprocess.Popen[bytes]) -> None:
     process.send_signal(signal.SIGTERM)
     process.wait(60)
-
-
-def quietly(ask: Any) -> Any:
-    """The answer, or nothing while the collector is not there."""
-    try:
-        return ask()
-    except OSError:
-        return None
 
 
 @pytest.mark.timeout(900)
