@@ -19,6 +19,9 @@ from typing import Any
 import pytest
 from e2e.running import ROOT, Running, free_ports, until
 
+from examples.hosting import run
+from examples.hosting.demo import SETTINGS
+
 SHORTER = {
     "mature: 2m": "mature: 20s",
     "over: 5m, above: 1.5s, for: 5m": "over: 1m, above: 1.5s, for: 30s",
@@ -87,11 +90,11 @@ def shorter_inventory(home: Path) -> Path:
 @pytest.fixture
 def shop(tmp_path: Path) -> Iterator[Shop]:
     ports = free_ports("web", "grpc", "http", "health", "pager")
-    command = [sys.executable, "-c", PREPARE, str(tmp_path), str(ports["pager"]), str(shorter_inventory(tmp_path))]
-    subprocess.run(command, cwd=ROOT, check=True)
+    run.key_file(tmp_path)
+    inventory = run.inventory(tmp_path, ports["pager"], shorter_inventory(tmp_path))
     (tmp_path / "collector.yaml").write_text(SETTINGS.format(**ports, data=tmp_path / "data"))
     program = str(Path(sys.executable).with_name("otel-cx-collector"))
-    files = ["--inventory", str(tmp_path / "cx.yaml"), "--config", str(tmp_path / "collector.yaml")]
+    files = ["--inventory", str(inventory), "--config", str(tmp_path / "collector.yaml")]
     shop = Shop(tmp_path, f"http://127.0.0.1:{ports['web']}", [program, "run", *files])
     with contextlib.ExitStack() as stack:
         stack.callback(lambda: stop(shop.running[-1]))
@@ -99,26 +102,6 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
         stack.callback(stop, platform(tmp_path, ports))
         until("every journey measured and at rest", shop.resting, START_S)
         yield shop
-
-
-PREPARE = """
-import sys
-from pathlib import Path
-from examples.hosting import run
-home, pager, inventory = sys.argv[1:]
-run.inventory(Path(home), int(pager), Path(inventory))
-run.key_file(Path(home))
-"""
-SETTINGS = """\
-receivers:
-  otlp:
-    protocols:
-      grpc: {{endpoint: "127.0.0.1:{grpc}"}}
-      http: {{endpoint: "127.0.0.1:{http}"}}
-web: {{endpoint: "127.0.0.1:{web}"}}
-health: {{endpoint: "127.0.0.1:{health}"}}
-data: "{data}"
-"""
 
 
 def platform(home: Path, ports: dict[str, int]) -> subprocess.Popen[bytes]:
