@@ -35,6 +35,10 @@ from otel_cx_collector.measure.tally import Tally
 
 PART_S: Final = 900
 """Attempts first seen within so many seconds of event time make one part."""
+HISTORY_PARTS: Final = 32
+"""Rows over more parts than these come from the store or a recording, not from the last seconds;"""
+PART_ROWS: Final = 2_000
+"""they are laid together until a part holds about so many."""
 HOMES_FRESH: Final = 20_000
 """New attempts remembered before they join the sorted ones."""
 
@@ -162,7 +166,7 @@ class Track:
     def _routed(self, table: pa.Table) -> list[tuple[int, pa.Table]]:
         if self._part_s is None:
             return [(0, table)]
-        default = (table["end"].to_numpy() // (self._part_s * NS)).tolist()
+        default = _coarse(table["end"].to_numpy() // (self._part_s * NS)).tolist()
         keys = table["attempt"].cast(pa.string()).to_pylist()
         home = np.array(self._homes.of(keys, default), dtype=np.int64)
         order = np.argsort(home, kind="stable")
@@ -332,6 +336,13 @@ class Track:
         ]
         found = found or [build(STEP_SCHEMA.empty_table(), self.journey, self.inventory)]
         return joined(found)
+
+
+def _coarse(parts: Ints) -> Ints:
+    """Fewer parts for the history of a quiet journey: each costs a few milliseconds, however little it holds."""
+    many = len(np.unique(parts))
+    together = -(-many * PART_ROWS // len(parts)) if many > HISTORY_PARTS else 1
+    return parts // together * together
 
 
 _NONE: Final = np.zeros(0, dtype=np.int64)
