@@ -1,22 +1,21 @@
 """One request taken to the sink and its outcome counted, whatever it came by. Not a protocol."""
 
-import logging
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+
+import structlog
 
 from otel_cx_collector.clock import now_ns
 from otel_cx_collector.decode import BadRequest, TooLarge
 from otel_cx_collector.errors import Unavailable
+from otel_cx_collector.logbook import Repeated
 from otel_cx_collector.receive.answers import OK, STATUSES, Refused, crowded, taken, unavailable
 from otel_cx_collector.receive.compression import Compression, inflate
 from otel_cx_collector.receive.counts import Counts, Kind, Reason, Transport
 from otel_cx_collector.receive.limits import Hold, InFlightFull, ReceiveLimits
 from otel_cx_collector.receive.sink import Answer, Encoding, Signal, Sink
 
-_LOG = logging.getLogger(__name__)
-_LOG_EVERY_NS: Final = 60_000_000_000
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -43,10 +42,7 @@ class Desk:
         self._sink = sink
         self._limits = limits
         self._counts = counts
-        self._now = now
-        self._log_lock = threading.Lock()
-        self._log_after_ns = 0
-        self._unlogged = 0
+        self._defects = Repeated(_log, "request.failed", now, message=False)  # its words may show what a client sent
 
     def serve(self, request: Request, signal: Signal, encoding: Encoding) -> Answer | Refused:
         """Inflate the body and have it made durable. Blocks; never raises; gives the request's bytes back."""
@@ -70,7 +66,7 @@ class Desk:
 
     def failed(self, error: Exception) -> Refused:
         """What to answer after a defect of ours: the Go Collector too has its clients come back after one."""
-        self._report(error)
+        self._defects.failed(error, transport=str(self._transport))
         return unavailable(Reason.FAILED, "the collector failed on this request; its log says how. Send again")
 
     def count(self, request: Request, outcome: Answer | Refused) -> None:
@@ -85,18 +81,3 @@ class Desk:
         """The client went away before ``request`` was complete."""
         request.hold.release()
         self._counts.abandoned(self._transport)
-
-    def _report(self, error: Exception) -> None:
-        """Log the first failure with its traceback, then one a minute with the number since."""
-        now = self._now()
-        with self._log_lock:
-            self._unlogged += 1
-            if now < self._log_after_ns:
-                return
-            failures, self._unlogged = self._unlogged, 0
-            self._log_after_ns = now + _LOG_EVERY_NS
-        _LOG.error(
-            "a request failed by a defect of ours and was refused retryably; failures since the last such line: %d",
-            failures,
-            exc_info=error,
-        )
