@@ -14,6 +14,7 @@ import pytest
 
 from otel_cx_collector.errors import Unavailable, UserError
 from otel_cx_collector.log import Log, LogDamaged, LogLimits
+from otel_cx_collector.log.segment import BATCH, FORMAT, HEAD_BYTES
 
 Batch = Callable[..., pa.RecordBatch]
 Ids = Callable[..., list[int]]
@@ -34,10 +35,14 @@ def only_segment(directory: Path) -> Path:
 
 
 def records(segment: Path) -> list[int]:
-    """Offsets of the records, and the end of the file."""
-    data = segment.read_bytes()
-    offsets = [at for at in range(len(data)) if data.startswith(b"CXR1", at)]
-    return [*offsets, len(data)]
+    """Offsets of the batches, and the end of the last one."""
+    offsets, end, data = [], 0, segment.read_bytes()
+    for at in range(len(data)):
+        record = FORMAT.record(data[at : at + FORMAT.head_bytes], at)
+        if record is not None and record.kind == BATCH:
+            offsets.append(at)
+            end = record.end
+    return [*offsets, end]
 
 
 def copy_of(directory: Path, to: Path) -> Path:
@@ -78,7 +83,7 @@ def test_zeros_that_a_power_cut_left_at_the_end_are_cut_off(written: Path, ids: 
 
 def test_a_flipped_bit_in_a_record_loses_that_record_alone_and_says_so(written: Path, tmp_path: Path, ids: Ids) -> None:
     first, second, third, end = records(only_segment(written))
-    heads = [start + at for start in (first, second, third) for at in range(28)]
+    heads = [start + at for start in (first, second, third) for at in range(HEAD_BYTES)]
     bodies = range(first, end, 9)
     for at in sorted({*heads, *bodies, end - 1}):
         broken = copy_of(written, tmp_path / "broken")
@@ -88,22 +93,31 @@ def test_a_flipped_bit_in_a_record_loses_that_record_alone_and_says_so(written: 
         lost = 1 if at < second else 2 if at < third else 3
         with Log(broken) as log:
             assert ids(log) == [number for number in (1, 2, 3) if number != lost]
-            whole_head = at >= third + 28
-            if lost < 3 or whole_head:
-                (damage,) = log.damage
-                assert damage.offset == (first, second, third)[lost - 1]
-                assert damage.kept.read_bytes() == damaged
-                assert "check the disk" in str(damage)
-            else:  # a last record without a readable head is what a write that did not finish looks like
-                assert log.damage == ()
+            (damage,) = log.damage
+            assert damage.offset == (first, second, third)[lost - 1]
+            assert damage.kept.read_bytes() == damaged
+            assert "check the disk" in str(damage)
         with Log(broken) as log:
             assert len(ids(log)) == 2
             assert log.damage == ()
 
 
-def test_a_segment_whose_head_is_damaged_is_set_aside_whole(written: Path, tmp_path: Path, ids: Ids) -> None:
-    start = records(only_segment(written))[0]
-    for at in [0, 5, *range(8, start)]:
+def test_a_segment_whose_head_is_damaged_loses_no_record(written: Path, tmp_path: Path, ids: Ids) -> None:
+    for at in [0, 5, *range(8, 16)]:
+        broken = copy_of(written, tmp_path / "broken")
+        segment = only_segment(broken)
+        flip(segment, at)
+        damaged = segment.read_bytes()
+        with Log(broken) as log:
+            assert ids(log) == [1, 2, 3]
+            assert [(it.offset, it.kept.read_bytes()) for it in log.damage] == [(0, damaged)]
+        with Log(broken) as log:
+            assert ids(log) == [1, 2, 3]
+            assert log.damage == ()
+
+
+def test_batches_whose_schema_is_damaged_are_lost_and_said_so(written: Path, tmp_path: Path, ids: Ids) -> None:
+    for at in range(16, records(only_segment(written))[0], 3):
         broken = copy_of(written, tmp_path / "broken")
         segment = only_segment(broken)
         flip(segment, at)
@@ -111,7 +125,28 @@ def test_a_segment_whose_head_is_damaged_is_set_aside_whole(written: Path, tmp_p
         with Log(broken) as log:
             assert ids(log) == []
             assert [it.kept.read_bytes() for it in log.damage] == [damaged]
-            assert not segment.exists()
+
+
+def test_a_damaged_schema_is_taken_from_another_segment(
+    directory: Path, batch: Batch, small: LogLimits, ids: Ids
+) -> None:
+    with Log(directory, small) as log:
+        for number in range(60):
+            log.append(batch(number))
+    for segment in sorted(directory.glob("*.seg"))[1:]:
+        flip(segment, 70)
+    for lost in (True, False):
+        with Log(directory, small) as log:
+            assert bool(log.damage) is lost
+            assert ids(log) == list(range(60))
+
+
+def test_a_file_that_holds_no_record_is_set_aside_whole(written: Path, ids: Ids) -> None:
+    only_segment(written).write_bytes(b"nothing of ours")
+    with Log(written) as log:
+        assert ids(log) == []
+        (damage,) = log.damage
+        assert damage.kept.read_bytes() == b"nothing of ours"
 
 
 def test_an_empty_segment_file_is_set_aside(written: Path, ids: Ids) -> None:
@@ -163,9 +198,9 @@ def test_a_mark_that_cannot_be_read_sends_everything_again(written: Path, ids: I
 def test_a_log_of_a_later_format_is_refused_with_the_cure(written: Path) -> None:
     segment = only_segment(written)
     data = bytearray(segment.read_bytes())
-    data[6] = 2
+    data[6] = 3
     segment.write_bytes(data)
-    with pytest.raises(UserError, match=r"this log is of format 2, .* knows up to 1; run the version that wrote it"):
+    with pytest.raises(UserError, match=r"this log is of format 3, .* knows up to 2; run the version that wrote it"):
         Log(written)
 
 

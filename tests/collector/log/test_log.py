@@ -14,6 +14,7 @@ from otel_cx_collector.errors import Unavailable, UserError
 from otel_cx_collector.events import STEP_SCHEMA, to_batch
 from otel_cx_collector.log import BatchTooLarge, Log, LogLimits
 from otel_cx_collector.log import segment as segments
+from otel_cx_collector.log.disk import RealDisk
 
 Batch = Callable[..., pa.RecordBatch]
 Ids = Callable[..., list[int]]
@@ -73,7 +74,7 @@ def test_a_segment_is_closed_when_it_is_full(log: Log, batch: Batch, directory: 
     assert log.bytes_used == sum(sizes)
 
 
-def test_a_batch_with_other_columns_begins_a_segment_of_its_own(log: Log, batch: Batch) -> None:
+def test_a_batch_may_have_other_columns_than_those_before_it(log: Log, batch: Batch) -> None:
     other = pa.RecordBatch.from_pydict({"name": ["x"]})
     for it in (batch(1), other, batch(2)):
         log.append(it)
@@ -114,7 +115,7 @@ def test_a_segment_that_was_made_when_the_process_died_costs_nothing_that_is_app
 ) -> None:
     with Log(directory) as log:
         log.append(batch(1))
-    segments.create(directory, 2, batch(2).schema)
+    segments.create(RealDisk(), directory, 2)
     with Log(directory) as log:
         log.append(batch(2))
         log.mark_stored(1)
@@ -126,7 +127,7 @@ def test_a_segment_that_was_made_when_the_process_died_costs_nothing_that_is_app
 def test_nothing_is_waited_for_in_a_segment_that_was_made_when_the_process_died(directory: Path, batch: Batch) -> None:
     with Log(directory) as log:
         log.mark_stored(log.append(batch(1)))
-    segments.create(directory, 5, batch(2).schema)
+    segments.create(RealDisk(), directory, 5)
     with Log(directory) as log:
         assert log.last == log.stored == 1
         assert not log.wait(1, 0)
@@ -243,26 +244,24 @@ def test_those_who_wait_together_share_one_sync(log: Log, batch: Batch, monkeypa
     assert len(syncs) == 2
 
 
-def test_those_who_wait_together_are_written_by_their_columns_and_each_kind_in_the_order_it_came(
+def test_batches_of_many_kinds_share_one_segment_in_the_order_they_came(
     log: Log, batch: Batch, directory: Path
 ) -> None:
-    def other(number: int) -> pa.RecordBatch:
-        return batch(number).rename_columns(["other"])
-
-    log.append(batch(0))
-    threads = []
-    with log._writing:
-        for number in range(1, 13):
-            made = (batch, other)[number % 2](number)
-            threads.append(threading.Thread(target=log.append, args=(made,)))
-            threads[-1].start()
-            while len(log._queue) < number:
-                pass
-    for thread in threads:
-        thread.join()
+    for number in range(12):
+        log.append(batch(number).rename_columns([("id", "other", "third")[number % 3]]))
     found = [(it.schema.names[0], it[0][0].as_py()) for _, it in log.read(0)]
-    assert found == [("id", n) for n in range(0, 13, 2)] + [("other", n) for n in range(1, 13, 2)]
-    assert len(list(directory.glob("*.seg"))) == 2
+    assert found == [(("id", "other", "third")[number % 3], number) for number in range(12)]
+    assert len(list(directory.glob("*.seg"))) == 1
+    log.close()
+    with Log(directory) as again:
+        assert [(it.schema.names[0], it[0][0].as_py()) for _, it in again.read(0)] == found
+
+
+def test_schemas_that_differ_in_what_is_said_about_them_stay_apart(log: Log, batch: Batch) -> None:
+    tables = [batch(1).replace_schema_metadata({"table": name}) for name in ("signals", "facts", "signals")]
+    for it in tables:
+        log.append(it)
+    assert [it.schema.metadata for _, it in log.read(0)] == [it.schema.metadata for it in tables]
 
 
 def test_no_batch_is_acknowledged_before_its_sync_has_returned(

@@ -1,14 +1,13 @@
 """The log's writer and its limits: appends wait together for one ``fdatasync``. Not the bytes of a segment."""
 
 import errno
-import fcntl
 import os
+import random
 import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import zip_longest
 from pathlib import Path
 from typing import Final, Self
 
@@ -18,11 +17,23 @@ import structlog
 from otel_cx_collector.config import LogLimits
 from otel_cx_collector.errors import CollectorError, Unavailable, UserError
 from otel_cx_collector.log import segment as segments
-from otel_cx_collector.log.segment import Damage, Segment
+from otel_cx_collector.log.disk import Bytes, Disk, RealDisk
+from otel_cx_collector.log.pace import Pace
+from otel_cx_collector.log.recovery import recover
+from otel_cx_collector.log.segment import BATCH, HEAD_BYTES, MARK, Segment
 
 STORED: Final = "stored"
-LOCK: Final = "lock"
+RETRY_S: Final = (1, 3)
+"""A refused sender comes back after a random whole number of seconds between these, so that not all do at once."""
+AHEAD_BYTES: Final = 1 << 20
+"""Zeros written ahead of the records: a sync of bytes that the file has already need not wait for the file system's
+journal."""
+AHEAD_SHARE: Final = 16
+"""Nothing is written ahead in segments of fewer than so many times AHEAD_BYTES."""
+KNOWN_SCHEMAS: Final = 64
+"""Encoded schemas that are kept; over that all are encoded anew."""
 
+_ZEROS: Final = bytes(AHEAD_BYTES)
 _logger = structlog.get_logger(__name__)
 
 
@@ -30,11 +41,22 @@ class BatchTooLarge(CollectorError):  # noqa: N818 - says what is wrong with the
     """A batch that no record may hold, however often it is sent: cut it and append the parts."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Schema:
+    """A schema that batches have, as the log writes it."""
+
+    schema: pa.Schema
+    crc: int
+    size: int
+    """Of its record."""
+
+
 @dataclass(slots=True, eq=False)
 class _Waiting:
     """A batch on its way to the disk, and what became of it."""
 
-    batch: pa.RecordBatch
+    rows: int
+    schema: _Schema
     body: memoryview
     crc: int
     size: int
@@ -51,29 +73,46 @@ class Log:
     was found damaged at opening is in ``damage`` and has been logged.
     """
 
-    def __init__(self, directory: Path, limits: LogLimits | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        limits: LogLimits | None = None,
+        *,
+        disk: Disk | None = None,
+        ahead_bytes: int = AHEAD_BYTES,
+    ) -> None:
         self.directory = directory
         self.limits = limits or LogLimits()
+        self._disk: Disk = disk or RealDisk()
+        self._ahead = ahead_bytes if ahead_bytes * AHEAD_SHARE <= self.limits.segment_bytes else 0
         self._state = threading.Lock()
-        """Guards everything below but ``_fd`` and ``_next``."""
+        """Guards everything below but what the writer owns."""
         self._grown = threading.Condition(self._state)
-        self._writing = threading.Lock()
-        """Held by the one thread that writes; guards ``_fd`` and ``_next``."""
+        self._settled = threading.Condition(self._state)
+        self._writing = False
+        """One thread is the writer. It owns ``_fd``, ``_next``, ``_filled`` and ``_spare``."""
         self._marking = threading.Lock()
         self._queue: list[_Waiting] = []
         self._queued = 0
         self._closed = False
         self._active: Segment | None = None
         self._fd = -1
-        self._checked: pa.Schema = pa.schema([])
+        self._filled = 0
+        """How far the open segment's file reaches."""
+        self._spare = 0
+        """Bytes on the disk that neither the batches nor the reserve need."""
+        self._schemas: list[_Schema] = []
+        self._pace = Pace()
+        self._appended = 0
         self._resume = (0, directory, 0)
         """Where the last read stood: position, segment, offset after it."""
-        self._claim = _claim(directory)
+        self._claim = self._disk.claim(directory)
         try:
-            self._stored = _read_stored(directory)
-            self._segments, self.damage = _recover(directory, self._stored)
+            self._disk.sync_directory(directory)  # what a killed process left half done is settled first
+            self._stored = _read_stored(self._disk, directory)
+            self._segments, self.damage = recover(self._disk, directory, self._stored)
         except BaseException as error:
-            os.close(self._claim)
+            self._disk.close(self._claim)
             if isinstance(error, OSError):
                 raise UserError(
                     f"the log in {directory} cannot be read: {error}; see to the disk and its files"
@@ -105,16 +144,18 @@ class Log:
         (should the disk not even let it be taken back, it may turn up at the next start, as if it had been sent twice).
         Raises BatchTooLarge for one over ``limits.batch_bytes``, ValueError for dictionary-encoded columns.
         """
-        waiting = self._encode(batch)
+        waiting = self._enqueue(batch)
         with self._state:
-            self._admit(waiting.size)
-            self._queue.append(waiting)
-            self._queued += waiting.size
-        with self._writing:
-            if not waiting.settled:  # else the thread that wrote before took it along
-                self._commit()
+            while self._writing and not waiting.settled:
+                self._settled.wait()
+            if waiting.settled:  # the thread that wrote before took it along
+                writer = False
+            else:
+                writer = self._writing = True
+        if writer:
+            self._commit()
         if waiting.refused:
-            raise Unavailable(waiting.refused)
+            raise Unavailable(waiting.refused, random.randint(*RETRY_S))  # noqa: S311 - spreads load, guards nothing
         return waiting.sequence
 
     def read(self, after: int) -> Iterator[tuple[int, pa.RecordBatch]]:
@@ -129,7 +170,7 @@ class Log:
             start = offset if (position, path) == (after, part.path) else part.start
             # A file that is gone was deleted by mark_stored in the meantime.
             with suppress(FileNotFoundError):
-                for record, batch in segments.read(part, after, start):
+                for record, batch in segments.read(self._disk, part, after, start):
                     self._resume = (record.sequence, part.path, record.end)
                     yield record.sequence, batch
 
@@ -158,21 +199,39 @@ class Log:
                 self._used -= sum(segment.end for segment in done)
             # First make room: the mark itself needs some, and on a full disk this is the only way to get it.
             for segment in done:
-                segment.path.unlink(missing_ok=True)
-            segments.write_durably(self.directory / STORED, _stored_text(position))
+                self._disk.unlink(segment.path)
+            segments.write_durably(self._disk, self.directory / STORED, _stored_text(position))
             self._stored = position
+
+    def minutes_left(self, now_s: float) -> float | None:
+        """How many minutes the log lasts if the store takes nothing, at the rate of the last five; None when idle.
+
+        Each call notes where the log stands at ``now_s`` (seconds of any clock that does not go back), so the first
+        ones know no rate yet. The room is what ``limits.max_bytes`` leaves or, where that is less, the disk.
+        """
+        with self._state:
+            room = self.limits.max_bytes - self._used
+            self._pace.look(now_s, self._appended)
+            with suppress(OSError):
+                room = min(room, self._disk.free_bytes(self.directory) - self.limits.min_free_bytes)
+            return self._pace.minutes(room)
 
     def close(self) -> None:
         """Write what is waiting, refuse everything after, and let another process have the directory."""
-        with self._grown:
+        with self._state:
             if self._closed:
                 return
             self._closed = True
             self._grown.notify_all()
-        with self._marking, self._writing:
-            self._commit()
-            self._seal()
-            os.close(self._claim)
+        with self._marking:
+            self._become_writer()
+            try:
+                self._commit(more=True)
+                self._promise()
+            finally:
+                self._seal()
+                self._disk.close(self._claim)
+                self._stop_writing()
 
     def __enter__(self) -> Self:
         return self
@@ -180,17 +239,34 @@ class Log:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _enqueue(self, batch: pa.RecordBatch) -> _Waiting:
+        """Put a batch in line for the next write."""
+        waiting = self._encode(batch)
+        with self._state:
+            self._admit(waiting.size)
+            self._queue.append(waiting)
+            self._queued += waiting.size
+        return waiting
+
     def _encode(self, batch: pa.RecordBatch) -> _Waiting:
-        if not batch.schema.equals(self._checked):
-            _refuse_dictionaries(batch.schema)
-            self._checked = batch.schema
         body = memoryview(batch.serialize())
         if len(body) > self.limits.batch_bytes:
             raise BatchTooLarge(
                 f"a batch of {batch.num_rows} rows takes {len(body)} bytes, and the log's batch_bytes is "
                 f"{self.limits.batch_bytes}; append it in smaller parts"
             )
-        return _Waiting(batch, body, zlib.crc32(body), segments.HEAD_BYTES + len(body))
+        schema = self._known(batch.schema)
+        return _Waiting(batch.num_rows, schema, body, zlib.crc32(body), HEAD_BYTES + len(body))
+
+    def _known(self, schema: pa.Schema) -> _Schema:
+        for known in self._schemas:
+            if known.schema.equals(schema, check_metadata=True):
+                return known
+        _refuse_dictionaries(schema)
+        encoded = bytes(schema.serialize())
+        made = _Schema(schema, zlib.crc32(encoded), HEAD_BYTES + len(encoded))
+        self._schemas = [*self._schemas[: KNOWN_SCHEMAS - 1], made]
+        return made
 
     def _admit(self, size: int) -> None:
         if self._closed:
@@ -198,17 +274,29 @@ class Log:
         if self._used + self._queued + size > self.limits.max_bytes:
             raise Unavailable(
                 f"the log is full: {self._used} of {self.limits.max_bytes} bytes hold rows the store has not taken; "
-                f"see to the store, or raise log.max_bytes"
+                f"see to the store, or raise log.max_bytes",
+                random.randint(*RETRY_S),  # noqa: S311 - spreads load, guards nothing
             )
 
-    def _commit(self) -> None:
-        """Write all that is waiting; each batch knows afterwards what became of it."""
+    def _become_writer(self) -> None:
         with self._state:
-            todo, self._queue = _by_schema(self._queue, self._active), []
+            while self._writing:
+                self._settled.wait()
+            self._writing = True
+
+    def _stop_writing(self) -> None:
+        with self._state:
+            self._writing = False
+            self._settled.notify_all()
+
+    def _commit(self, *, more: bool = False) -> None:
+        """Write all that is waiting; each batch knows afterwards what became of it. Stays the writer for ``more``."""
+        with self._state:
+            todo, self._queue = self._queue, []
         size = sum(waiting.size for waiting in todo)
         reason = ""
         try:
-            reason = self._disk_full(size)
+            reason = self._disk_full(size) if todo else ""
             while todo and not reason:
                 todo = todo[self._write(todo) :]
         except OSError as error:
@@ -223,12 +311,14 @@ class Log:
                 waiting.settled, waiting.refused = True, reason
             with self._state:
                 self._queued -= size
+            if not more:
+                self._stop_writing()
 
     def _disk_full(self, size: int) -> str:
         """Why ``size`` bytes more would leave too little on the disk, or nothing."""
-        disk = os.statvfs(self.directory)
-        free = disk.f_bavail * disk.f_frsize
-        if free >= size + self.limits.min_free_bytes:
+        free = self._disk.free_bytes(self.directory)
+        self._spare = free - size - self.limits.min_free_bytes
+        if self._spare >= 0:
             return ""
         return (
             f"the log's disk ({self.directory}) is full: {free} bytes are free and log.min_free_bytes is "
@@ -238,44 +328,69 @@ class Log:
     def _write(self, group: list[_Waiting]) -> int:
         """Make the first batches of ``group`` durable, as many as go into one segment; return how many."""
         active = self._segment_for(group[0])
+        parts: list[Bytes] = []
         end, taken = active.end, 0
+        schemas = dict(active.schemas)
         for waiting in group:
-            if taken and not self._fits(active, end, waiting):
+            if taken and not self._fits(schemas, end, waiting):
                 break
             waiting.sequence, self._next = self._next, self._next + 1
-            head = segments.record_head(waiting.sequence, waiting.batch.num_rows, len(waiting.body), waiting.crc)
-            if os.pwritev(self._fd, [head, waiting.body], end) < waiting.size:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            crc = waiting.schema.crc
+            if crc not in schemas:
+                schemas[crc] = waiting.schema.schema
+                parts.append(segments.schema_record(waiting.schema.schema, waiting.sequence, self._last))
+                end += waiting.schema.size
+            length = len(waiting.body)
+            head = segments.record_head(BATCH, waiting.sequence, self._last, waiting.rows, crc, length, waiting.crc)
+            parts += (head, waiting.body)
             end += waiting.size
             taken += 1
-        os.fdatasync(self._fd)
-        self._publish(active, group[:taken], end)
+        self._put(active, parts, end)
+        self._publish(active, group[:taken], end, schemas)
         return taken
 
-    def _fits(self, segment: Segment, end: int, waiting: _Waiting) -> bool:
-        return end + waiting.size <= self.limits.segment_bytes and waiting.batch.schema.equals(segment.schema)
+    def _put(self, active: Segment, parts: list[Bytes], end: int) -> None:
+        """Write ``parts``, which reach to ``end``, durably, and zeros behind them when the file ends there."""
+        if end > self._filled:
+            zeros = min(self._ahead, self.limits.segment_bytes - end)
+            if 0 < zeros <= self._spare:
+                parts.append(_ZEROS[:zeros])
+        reached = active.end + self._disk.write(self._fd, parts, active.end)
+        self._filled = max(self._filled, reached)
+        if reached < end:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._disk.sync(self._fd)
+
+    def _fits(self, schemas: dict[int, pa.Schema], end: int, waiting: _Waiting) -> bool:
+        """Whether a segment that ends at ``end`` can take a batch: by its size, and by having no other such schema."""
+        known = schemas.get(waiting.schema.crc)
+        size = waiting.size if known else waiting.size + waiting.schema.size
+        same = known is None or known.equals(waiting.schema.schema, check_metadata=True)
+        return end + size <= self.limits.segment_bytes and same
 
     def _segment_for(self, waiting: _Waiting) -> Segment:
         active = self._active
-        if active is not None and self._fits(active, active.end, waiting):
+        if active is not None and self._fits(active.schemas, active.end, waiting):
             return active
         self._seal()
-        active = segments.create(self.directory, self._next, waiting.batch.schema)
-        self._fd = os.open(active.path, os.O_WRONLY)
+        active = segments.create(self._disk, self.directory, self._next)
+        self._fd, self._filled = self._disk.open(active.path), active.end
         with self._state:
             self._active = active
             self._segments.append(active)
             self._used += active.end
         return active
 
-    def _publish(self, active: Segment, written: list[_Waiting], end: int) -> None:
-        with self._grown:
+    def _publish(self, active: Segment, written: list[_Waiting], end: int, schemas: dict[int, pa.Schema]) -> None:
+        with self._state:
             self._used += end - active.end
-            active.end, active.last = end, written[-1].sequence
+            self._appended += end - active.end
+            active.end, active.last, active.schemas = end, written[-1].sequence, schemas
             self._last = active.last
             for waiting in written:
                 waiting.settled, waiting.refused = True, ""
             self._grown.notify_all()
+            self._settled.notify_all()
 
     def _undo(self) -> None:
         """Cut off what a failed write left behind its last durable record, and write no more to that file.
@@ -286,35 +401,38 @@ class Log:
         active = self._active
         if active is None:
             return
-        with suppress(OSError):
-            os.ftruncate(self._fd, active.end)
-            os.fsync(self._fd)
+        self._filled = active.end + 1  # whatever it is, the file is cut
         self._seal()
         if active.end == active.start:
             with self._state:
                 self._segments.remove(active)
                 self._used -= active.end
             with suppress(OSError):
-                active.path.unlink()
+                self._disk.unlink(active.path)
+
+    def _promise(self) -> None:
+        """Leave a mark that all is durable: what is missing at the next start was lost, not cut off."""
+        active = self._active
+        if active is None or active.end == active.start:
+            return
+        mark = segments.record_head(MARK, active.last, active.last, 0, 0, 0, 0)
+        with suppress(OSError):
+            written = self._disk.write(self._fd, [mark], active.end)
+            self._filled = max(self._filled, active.end + written)
+            if written == len(mark):
+                self._disk.sync(self._fd)
+                active.end += written
 
     def _seal(self) -> None:
-        fd, self._fd, self._active = self._fd, -1, None
-        if fd >= 0:
-            with suppress(OSError):  # what it holds has been synced, or been given up
-                os.close(fd)
-
-
-def _by_schema(waiting: list[_Waiting], active: Segment | None) -> list[_Waiting]:
-    """Batches of one schema together, those of the open segment first: each change of schema costs a new segment."""
-    schemas = [active.schema] if active else []
-    groups: list[list[_Waiting]] = [[] for _ in schemas]
-    for each in waiting:
-        at = next((at for at, schema in enumerate(schemas) if schema.equals(each.batch.schema)), len(schemas))
-        if at == len(schemas):
-            schemas.append(each.batch.schema)
-            groups.append([])
-        groups[at].append(each)
-    return [each for group in groups for each in group]
+        """Cut the open segment's file to what it holds, and close it."""
+        fd, active, self._fd, self._active = self._fd, self._active, -1, None
+        if fd < 0:
+            return
+        with suppress(OSError):  # what it holds has been synced, or been given up
+            if active is not None and self._filled > active.end:
+                self._disk.truncate(fd, active.end)
+        with suppress(OSError):
+            self._disk.close(fd)
 
 
 def _refuse_dictionaries(schema: pa.Schema) -> None:
@@ -323,63 +441,16 @@ def _refuse_dictionaries(schema: pa.Schema) -> None:
             raise ValueError(f"column {column.name} is dictionary-encoded, which a record cannot hold; decode it")
 
 
-def _claim(directory: Path) -> int:
-    """Make the directory private and ours; return the descriptor that holds the lock."""
-    try:
-        missing = [path for path in (directory, *directory.parents) if not path.exists()]
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        directory.chmod(0o700)
-        for path in missing:
-            segments.sync_directory(path.parent)
-        fd = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise UserError(
-            f"{directory} cannot hold the log: {error.strerror}; make it one this user owns, or set data: to another"
-        ) from error
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        holder = os.read(fd, 20).decode(errors="replace").strip() or "unknown"
-        os.close(fd)
-        raise UserError(
-            f"the log in {directory} is in use by process {holder}; stop it, or give this one another data directory"
-        ) from error
-    os.ftruncate(fd, 0)
-    os.write(fd, f"{os.getpid()}\n".encode())
-    return fd
-
-
-def _recover(directory: Path, stored: int) -> tuple[list[Segment], tuple[Damage, ...]]:
-    """The segments that hold rows the store may not have, checked and mended; and what was damaged."""
-    for leftover in directory.glob("*.new"):
-        leftover.unlink()
-    paths = sorted(directory.glob(f"{'[0-9]' * 20}{segments.SUFFIX}"))
-    kept: list[Segment] = []
-    damage: list[Damage] = []
-    for path, following in zip_longest(paths, paths[1:]):
-        if following is not None and segments.name_of(following) <= stored + 1:
-            path.unlink()
-            continue
-        segment, found = segments.recover(path, newest=following is None)
-        damage += found
-        if segment is not None and (segment.last <= stored or segment.end == segment.start):
-            path.unlink()  # an empty one has the name that the next one gets
-        elif segment is not None:
-            kept.append(segment)
-    for one in damage:
-        _logger.error("log.damaged", file=str(one.kept), offset=one.offset, bytes=one.size, detail=str(one))
-    return kept, tuple(damage)
-
-
 def _stored_text(position: int) -> bytes:
-    text = f"otel-cx-log {segments.VERSION} {position}".encode()
+    text = f"otel-cx-log 1 {position}".encode()
     return text + b" %08x\n" % zlib.crc32(text)
 
 
-def _read_stored(directory: Path) -> int:
+def _read_stored(disk: Disk, directory: Path) -> int:
     """The position in the file ``stored``; 0, so that all is sent again, when there is none or it was changed."""
     try:
-        text = (directory / STORED).read_bytes()
+        with disk.reader(directory / STORED) as file:
+            text = file.read()
     except FileNotFoundError:
         return 0
     words = text.split()

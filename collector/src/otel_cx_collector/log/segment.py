@@ -1,47 +1,87 @@
-"""One segment file of the log: its bytes, how they are checked, and what is made of damaged ones. Not when to write."""
+"""One segment file of the log: its bytes, how one is made and read. Not when to write, nor what is made of damage."""
 
-import mmap
-import os
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import pyarrow as pa
 
-from otel_cx_collector.errors import CollectorError, UserError
+from otel_cx_collector.errors import CollectorError
+from otel_cx_collector.log.disk import Bytes, Disk
 
 SUFFIX: Final = ".seg"
-VERSION: Final = 1
-SEGMENT_MAGIC: Final = b"OCXLOG"
-RECORD_MAGIC: Final = b"CXR1"
+VERSION: Final = 2
+MAGIC: Final = b"OCXLOG"
 SEGMENT_HEAD: Final = struct.Struct("<6sHII")
-RECORD_HEAD: Final = struct.Struct("<4sIQII")
+"""Magic, version, then in version 1 length and CRC-32 of the schema, in version 2 zero and CRC-32 of what is before."""
+HEAD_1: Final = struct.Struct("<4sIQII")
+"""Magic, length, sequence, rows, CRC-32 of the body."""
+HEAD_2: Final = struct.Struct("<4sIQQIIHHI")
+"""Magic, length, sequence, durable, rows, schema, kind, zero, CRC-32 of the body."""
 CHECK: Final = struct.Struct("<I")
-HEAD_BYTES: Final = RECORD_HEAD.size + CHECK.size
+"""CRC-32 of the record head before it."""
+
+BATCH: Final = 0
+SCHEMA: Final = 1
+MARK: Final = 2
 
 
 class LogDamaged(CollectorError):  # noqa: N818 - says what is wrong with the log
     """A record changed on disk after it was written, seen while reading; opening the log again sets it aside."""
 
 
+class Record(NamedTuple):
+    """Where a record's body is and what its head says."""
+
+    kind: int
+    """BATCH, SCHEMA (of batches that follow) or MARK (no body)."""
+    sequence: int
+    durable: int
+    """Sequence of the last batch that was durable when this record was written: a promise that it is there."""
+    rows: int
+    schema: int
+    """CRC-32 of the encoded schema."""
+    crc: int
+    body: int
+    end: int
+
+
 @dataclass(frozen=True, slots=True)
-class Damage:
-    """Bytes of a segment that are not what was written."""
+class Format:
+    """How the records of a segment begin."""
 
-    kept: Path
-    """The whole damaged file, set aside."""
-    offset: int
-    size: int
+    version: int
+    magic: bytes
+    head_bytes: int
+    schema: int = 0
+    """What all records have in version 1."""
 
-    def __str__(self) -> str:
-        """What happened and what to do."""
-        return (
-            f"{self.size} bytes at offset {self.offset} of a log segment are not what was written; the rows in them "
-            f"are lost, all others are used. The damaged file is kept as {self.kept}: check the disk, then delete it"
-        )
+    def record(self, head: bytes, at: int) -> Record | None:
+        """The record whose head these bytes are, which begins at offset ``at``, if they are a whole head."""
+        before = self.head_bytes - CHECK.size
+        if len(head) < self.head_bytes or not head.startswith(self.magic):
+            return None
+        if CHECK.unpack_from(head, before)[0] != zlib.crc32(head[:before]):
+            return None
+        body = at + self.head_bytes
+        if self.version == 1:
+            _, length, sequence, rows, crc = HEAD_1.unpack_from(head)
+            return Record(BATCH, sequence, sequence - 1, rows, self.schema, crc, body, body + length)
+        _, length, sequence, durable, rows, schema, kind, _, crc = HEAD_2.unpack_from(head)
+        return Record(kind, sequence, durable, rows, schema, crc, body, body + length)
+
+
+FORMAT: Final = Format(VERSION, b"CXR2", HEAD_2.size + CHECK.size)
+HEAD_BYTES: Final = FORMAT.head_bytes
+
+
+def format_1(schema: int) -> Format:
+    """Of segments that hold batches of one schema, as earlier versions wrote them."""
+    return Format(1, b"CXR1", HEAD_1.size + CHECK.size, schema)
 
 
 @dataclass(slots=True)
@@ -49,38 +89,31 @@ class Segment:
     """A segment as far as it is durable."""
 
     path: Path
-    schema: pa.Schema
     start: int
     """Offset of the first record."""
     end: int
     """Offset after the last durable record."""
     last: int
-    """Sequence of the last durable record; one below the name while there is none."""
+    """Sequence of the last durable batch; one below the name while there is none."""
+    format: Format = FORMAT
+    schemas: dict[int, pa.Schema] = field(default_factory=dict)
+    """By CRC-32. Schemas are added, never taken out."""
 
 
-class Record(NamedTuple):
-    """Where a record's body is and what its head says."""
-
-    sequence: int
-    rows: int
-    body: int
-    end: int
-
-
-def record_head(sequence: int, rows: int, length: int, body_crc: int) -> bytes:
-    """The 28 bytes before a body of ``length`` bytes."""
-    head = RECORD_HEAD.pack(RECORD_MAGIC, length, sequence, rows, body_crc)
+def record_head(kind: int, sequence: int, durable: int, rows: int, schema: int, length: int, crc: int) -> bytes:
+    """The 44 bytes before a body of ``length`` bytes with this CRC-32."""
+    head = HEAD_2.pack(FORMAT.magic, length, sequence, durable, rows, schema, kind, 0, crc)
     return head + CHECK.pack(zlib.crc32(head))
 
 
-def segment_head(schema: pa.Schema) -> bytes:
-    """The bytes before the first record."""
-    encoded = bytes(schema.serialize())
-    return SEGMENT_HEAD.pack(SEGMENT_MAGIC, VERSION, len(encoded), zlib.crc32(encoded)) + encoded
+def segment_head() -> bytes:
+    """The 16 bytes before the first record."""
+    head = SEGMENT_HEAD.pack(MAGIC, VERSION, 0, 0)[:-4]
+    return head + CHECK.pack(zlib.crc32(head))
 
 
 def path_of(directory: Path, sequence: int) -> Path:
-    """The segment whose first record has ``sequence`` or a later one."""
+    """The segment whose first batch has ``sequence`` or a later one."""
     return directory / f"{sequence:020d}{SUFFIX}"
 
 
@@ -89,58 +122,50 @@ def name_of(path: Path) -> int:
     return int(path.name.removesuffix(SUFFIX))
 
 
-def sync_directory(directory: Path) -> None:
-    """Make the names in ``directory`` durable."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def write_durably(path: Path, *parts: bytes | memoryview) -> None:
-    """A file that is there as a whole or not at all: ``*.new``, fsync, rename, fsync of the directory."""
+def write_durably(disk: Disk, path: Path, *parts: Bytes) -> None:
+    """A file that is there as a whole or not at all: ``*.new``, sync, rename, sync of the directory."""
     new = path.with_name(path.name + ".new")
     try:
-        with open(new, "wb", opener=_private) as file:
-            file.writelines(parts)
-            file.flush()
-            os.fsync(file.fileno())
-        new.rename(path)
+        fd = disk.create(new)
+        try:
+            if disk.write(fd, parts, 0) < sum(map(len, parts)):
+                raise OSError(28, "No space left on device")
+            disk.sync(fd)
+        finally:
+            disk.close(fd)
+        disk.rename(new, path)
     except OSError:
-        new.unlink(missing_ok=True)
+        with suppress(OSError):
+            disk.unlink(new)
         raise
-    sync_directory(path.parent)
+    disk.sync_directory(path.parent)
 
 
-def _private(name: str, flags: int) -> int:
-    return os.open(name, flags, 0o600)
-
-
-def create(directory: Path, sequence: int, schema: pa.Schema) -> Segment:
+def create(disk: Disk, directory: Path, sequence: int) -> Segment:
     """A new durable segment without records. OSError when the disk will not take it."""
-    head = segment_head(schema)
+    head = segment_head()
     path = path_of(directory, sequence)
-    write_durably(path, head)
-    return Segment(path, schema, len(head), len(head), sequence - 1)
+    write_durably(disk, path, head)
+    return Segment(path, len(head), len(head), sequence - 1)
 
 
-def read(segment: Segment, after: int, offset: int) -> Iterator[tuple[Record, pa.RecordBatch]]:
+def read(disk: Disk, segment: Segment, after: int, offset: int) -> Iterator[tuple[Record, pa.RecordBatch]]:
     """Batches above ``after`` among the durable records from ``offset`` on. Raises LogDamaged when one has changed."""
-    with segment.path.open("rb", buffering=1 << 20) as file:
+    form = segment.format
+    with disk.reader(segment.path) as file:
         file.seek(offset)
         while offset < segment.end:
-            head = file.read(HEAD_BYTES)
-            record = _record(head, 0, offset)
+            record = form.record(file.read(form.head_bytes), offset)
             if record is None:
                 raise _changed(segment.path, offset)
-            if record.sequence <= after:
+            if record.kind != BATCH or record.sequence <= after:
                 file.seek(record.end)
             else:
                 body = file.read(record.end - record.body)
-                if zlib.crc32(body) != _body_crc(head):
+                schema = segment.schemas.get(record.schema)
+                if schema is None or zlib.crc32(body) != record.crc:
                     raise _changed(segment.path, offset)
-                yield record, pa.ipc.read_record_batch(pa.py_buffer(body), segment.schema)
+                yield record, pa.ipc.read_record_batch(pa.py_buffer(body), schema)
             offset = record.end
 
 
@@ -151,136 +176,8 @@ def _changed(path: Path, offset: int) -> LogDamaged:
     )
 
 
-def _record(data: bytes | mmap.mmap, at: int, base: int = 0) -> Record | None:
-    """The record whose head stands at ``at``, if a whole head does. ``base`` is the file's offset of ``data``."""
-    head = data[at : at + HEAD_BYTES]
-    if len(head) < HEAD_BYTES or not head.startswith(RECORD_MAGIC):
-        return None
-    if CHECK.unpack_from(head, RECORD_HEAD.size)[0] != zlib.crc32(head[: RECORD_HEAD.size]):
-        return None
-    _, length, sequence, rows, _ = RECORD_HEAD.unpack_from(head)
-    body = base + at + HEAD_BYTES
-    return Record(sequence, rows, body, body + length)
-
-
-def _body_crc(head: bytes) -> int:
-    return int(RECORD_HEAD.unpack_from(head)[4])
-
-
-@dataclass(slots=True)
-class Survey:
-    """What a check of every byte of a segment found. Ranges are (from, to) offsets."""
-
-    whole: list[tuple[int, int]] = field(default_factory=list)
-    damaged: list[tuple[int, int]] = field(default_factory=list)
-    torn: int = 0
-    """Bytes at the end that are no whole record."""
-    last: int = 0
-
-
-def survey(data: mmap.mmap, start: int, below: int) -> Survey:
-    """Check the records of a segment from ``start`` on, whose sequences must be above ``below`` and grow."""
-    found = Survey(last=below)
-    at = start
-    while at < len(data):
-        record = _whole(data, at, found.last)
-        if record is not None:
-            found.whole.append((at, record.end))
-            found.last, at = record.sequence, record.end
-            continue
-        after = _next_whole(data, at + 1, found.last)
-        if after is None and not _complete(data, at):
-            found.torn = len(data) - at
-            break
-        to = len(data) if after is None else after
-        found.damaged.append((at, to))
-        at = to
-    return found
-
-
-def _whole(data: mmap.mmap, at: int, below: int) -> Record | None:
-    record = _record(data, at)
-    if record is None or record.sequence <= below or record.end > len(data):
-        return None
-    with memoryview(data) as view, view[record.body : record.end] as body:
-        good = zlib.crc32(body) == _body_crc(data[at : at + HEAD_BYTES])
-    return record if good else None
-
-
-def _next_whole(data: mmap.mmap, at: int, below: int) -> int | None:
-    at = data.find(RECORD_MAGIC, at)
-    while at >= 0 and _whole(data, at, below) is None:
-        at = data.find(RECORD_MAGIC, at + 1)
-    return at if at >= 0 else None
-
-
-def _complete(data: mmap.mmap, at: int) -> bool:
-    """Whether a record begins at ``at`` and all its bytes are there, right or wrong."""
-    record = _record(data, at)
-    return record is not None and record.end <= len(data)
-
-
-def recover(path: Path, *, newest: bool) -> tuple[Segment | None, list[Damage]]:
-    """Check a segment found on disk and mend it: cut off a torn tail, set damage aside.
-
-    ``newest`` says that it is the one that was being written, so that a tail that is no whole record is nothing but a
-    write that did not finish; anywhere else it is damage. None when the file is no segment, and is set aside as it is.
-    """
-    size = path.stat().st_size
-    with path.open("rb") as file, _mapped(file.fileno(), size) as data:
-        schema, start = _schema(path, data)
-        if schema is None:
-            return None, [Damage(path.replace(_aside(path, 0)), 0, size)]
-        found = survey(data, start, name_of(path) - 1)
-        if found.torn and not newest:
-            found.damaged.append((size - found.torn, size))
-        if found.damaged:
-            _set_aside(path, data, start, found)
-    end = start + sum(to - at for at, to in found.whole)
-    if found.torn and not found.damaged:
-        _truncate(path, end)
-    return Segment(path, schema, start, end, found.last), _damage(path, found)
-
-
-def _mapped(fd: int, size: int) -> mmap.mmap:
-    return mmap.mmap(fd, size, access=mmap.ACCESS_READ) if size else mmap.mmap(-1, 1, access=mmap.ACCESS_READ)
-
-
-def _schema(path: Path, data: mmap.mmap) -> tuple[pa.Schema | None, int]:
-    if len(data) < SEGMENT_HEAD.size:
-        return None, 0
-    magic, version, length, crc = SEGMENT_HEAD.unpack_from(data)
-    if magic == SEGMENT_MAGIC and version > VERSION:
-        raise UserError(
-            f"{path}: this log is of format {version}, and this version of the collector knows up to {VERSION}; run "
-            f"the version that wrote it, or a later one"
-        )
-    start = SEGMENT_HEAD.size + length
-    encoded = data[SEGMENT_HEAD.size : start]
-    if magic != SEGMENT_MAGIC or len(encoded) != length or zlib.crc32(encoded) != crc:
-        return None, 0
-    return pa.ipc.read_schema(pa.py_buffer(encoded)), start
-
-
-def _aside(path: Path, offset: int) -> Path:
-    return path.with_name(f"{path.name}.{offset}.damaged")
-
-
-def _set_aside(path: Path, data: mmap.mmap, start: int, found: Survey) -> None:
-    """Keep a copy of the whole file, then leave nothing but its whole records in its place."""
-    with memoryview(data) as view:
-        write_durably(_aside(path, found.damaged[0][0]), view)
-        write_durably(path, view[:start], *(view[at:to] for at, to in found.whole))
-
-
-def _damage(path: Path, found: Survey) -> list[Damage]:
-    return [Damage(_aside(path, found.damaged[0][0]), at, to - at) for at, to in found.damaged]
-
-
-def _truncate(path: Path, end: int) -> None:
-    fd = os.open(path, os.O_WRONLY)
-    try:
-        os.ftruncate(fd, end)
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+def schema_record(schema: pa.Schema, sequence: int, durable: int) -> bytes:
+    """The record that comes before the first batch of ``schema`` in a segment."""
+    body = bytes(schema.serialize())
+    crc = zlib.crc32(body)
+    return record_head(SCHEMA, sequence, durable, 0, crc, len(body), crc) + body
