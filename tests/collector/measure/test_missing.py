@@ -1,4 +1,4 @@
-"""Customers who do not come (measures.md 4.5): when they are missed, how many, and what it does to H, rho and vector."""
+"""Customers who do not come (measures.md 4.5): when, how many, and what it does to H, rho and the vector."""
 
 from collections.abc import Sequence
 
