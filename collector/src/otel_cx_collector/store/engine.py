@@ -18,7 +18,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from otel_cx_collector.config import StoreLimits
 from otel_cx_collector.errors import CollectorError, UserError
 
-_SETTINGS: Final[Mapping[str, object]] = {
+SETTINGS: Final[Mapping[str, object]] = {
     # Copies of a row have the same minute, so they are in one partition, and FINAL need not look across.
     "do_not_merge_across_partitions_select_final": 1,
     # An insert is one part and so all or nothing: what cursors over inserted_at rely on.
@@ -58,7 +58,7 @@ class Engine:
             raise UserError("the embedded store needs chDB; pip install 'otel-cx-collector[embedded]'") from error
         except (ClickHouseError, RuntimeError, OSError) as error:
             raise UserError(
-                f"the store in {path} cannot be opened: {_plain(error)}; stop the process that has it open, or give "
+                f"the store in {path} cannot be opened: {plain(error)}; stop the process that has it open, or give "
                 f"this one another data directory"
             ) from error
 
@@ -121,7 +121,7 @@ class Engine:
         """A connection for this thread; threads that end leave theirs to the garbage collector, which closes it."""
         limits = self._limits
         settings = {
-            **_SETTINGS,
+            **SETTINGS,
             "max_memory_usage": limits.query_memory_bytes,
             "max_execution_time": limits.query_s,
             "max_threads": limits.threads,
@@ -139,7 +139,7 @@ def _mapped() -> Iterator[None]:
     try:
         yield
     except (ClickHouseError, RuntimeError, OSError, pa.ArrowException) as error:
-        raise StoreError(_plain(error)) from error
+        raise StoreError(plain(error)) from error
 
 
 def _quoted(text: str) -> str:
@@ -148,6 +148,6 @@ def _quoted(text: str) -> str:
     return f"'{escaped}'"
 
 
-def _plain(error: Exception) -> str:
+def plain(error: Exception) -> str:
     """The engine's sentence without its version and stack."""
     return _TRAILER.sub("", str(error)).strip()
