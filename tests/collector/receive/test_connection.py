@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from otlp import JSON, FakeSink, ServedHttp, head, http_server, post, read_all, replies, talk, until
+from structlog.testing import capture_logs
 
 from otel_cx_collector.receive import Answer, ReceiveLimits
 from otel_cx_collector.receive.counts import Reason, Transport
@@ -195,14 +196,15 @@ def test_a_client_that_goes_away_gives_its_bytes_back_and_is_counted(server: Ser
 
 
 def test_a_defect_of_ours_in_the_middle_of_a_request_is_503_and_not_the_clients_fault(
-    server: ServedHttp, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    server: ServedHttp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(server.receiver._server.router, "_limits")
 
-    (answer,) = talk(server.port, request(b"body"))
+    with capture_logs() as lines:
+        (answer,) = talk(server.port, request(b"body"))
 
     assert (answer.status, answer.headers["retry-after"] in {"1", "2", "3"}) == (503, True)
-    assert "defect" in caplog.text
+    assert [line["event"] for line in lines] == ["request.failed"]
 
 
 # Limits
