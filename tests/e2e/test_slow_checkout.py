@@ -28,7 +28,7 @@ SHORTER = {
     "by: 8%, over: 15m": "by: 8%, over: 2m",
 }
 SLOW = "checkout slow and conversion down"
-START_S = 120
+START_S = 180
 TRUE_WITHIN_S = 210
 """Half of two minutes, 20 s until an attempt counts, 20 s until a slice does; as much again on a busy machine."""
 TOLD_WITHIN_S = 45
