@@ -329,10 +329,8 @@ class Walk:
             self._low_since = None
             return
         started = self.traffic.counts[rows, STARTED]
-        expected, seasonal = self._expected(start)
-        if MISSING_MINUTES * expected < MISSING_EXPECTED or started.sum() >= (
-            MISSING_BELOW * MISSING_MINUTES * expected
-        ):
+        expected, seasonal = self._expected(start, minute)
+        if sum(expected) < MISSING_EXPECTED or started.sum() >= MISSING_BELOW * sum(expected):
             self._low_since = None
             return
         self._low_since = minute if self._low_since is None else self._low_since
@@ -340,22 +338,27 @@ class Walk:
             self._low_since, self._normal_from = None, minute + 1
             self.levels.append(minute + 1)
             return
-        for at, came in zip(range(start, minute + 1), started.tolist(), strict=True):
-            if at not in self.missing and expected > came:
-                self.missing[at] = expected - came
+        for at, due, came in zip(range(start, minute + 1), expected, started.tolist(), strict=True):
+            if at not in self.missing and due > came:
+                self.missing[at] = due - came
 
-    def _expected(self, start: int) -> tuple[float, bool]:
-        """Attempts started a minute that minute ``start`` should have brought, and whether seasons say so."""
-        weeks = self.weeks(start)
-        if weeks:
-            return float(np.median([week.started / week.minutes for week in weeks])), True
+    def _expected(self, start: int, end: int) -> tuple[list[float], bool]:
+        """Attempts that each of the minutes ``start`` to ``end`` should have brought, and whether seasons say so."""
+        weeks = [self.weeks(at) for at in (start, end)]
+        if all(weeks):
+            first, last = (float(np.median([week.started / week.minutes for week in of])) for of in weeks)
+            return [first if at // 60 == start // 60 else last for at in range(start, end + 1)], True
+        return [self._expected_lately(start)] * (end + 1 - start), False
+
+    def _expected_lately(self, start: int) -> float:
+        """Without seasons: the smaller mean of the last 60 and the last 10 clean minutes before ``start``."""
         if self.open is None:
             self._settle(start)
         chosen = [i for i in self.clean_before(start) if i >= self._normal_from and i not in self.missing]
         if len(chosen) < REFERENCE_MIN:
-            return 0.0, False
+            return 0.0
         came = self.traffic.counts[np.array(chosen) - self.traffic.first, STARTED]
-        return float(min(came.mean(), came[-MISSING_SHORT:].mean())), False
+        return float(min(came.mean(), came[-MISSING_SHORT:].mean()))
 
     def _missing_twice(self, minute: int) -> bool:
         return self.missing.get(minute, 0) > 0 and self.missing.get(minute - 1, 0) > 0
