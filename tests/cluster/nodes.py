@@ -10,7 +10,8 @@ listens once it is told to. Found by trying, with chdb-core 26.9:
 * ``config.xml`` is read from the working directory. Users in it are not: they need a file that ``users_config`` names.
   ``default`` may not create users, and has no password: importing chdb already opens a connection as ``default``.
 * The format given to ``query`` becomes the server's default one, which clients rely on to be TabSeparated.
-* ``path`` (relative is fine) makes tables survive the process; without it they are in a temporary directory.
+* ``path`` makes tables survive the process; without it they are in a temporary directory. It must be absolute: of a
+  relative one ``fsync_part_directory`` looks for ``data/data/...``.
 * There is no Keeper: ``ON CLUSTER`` is refused ("Replicated DDL queries are disabled"), tables are not replicated.
 * 127.0.0.1 is "local" to every node whose TCP port it has; other loopback addresses are not. So every node has its own
   address and its own TCP port, and all have one HTTP port, as the machines of a real cluster have.
@@ -45,7 +46,7 @@ _chdb.query(
     "SYSTEM START LISTEN HTTP; SYSTEM START LISTEN TCP; SELECT sleepEachRow(1) FROM numbers(1000000) "
     "SETTINGS max_block_size = 1, function_sleep_max_microseconds_per_block = 0 FORMAT Null",
     "TabSeparated",
-    path="data",
+    path=os.path.abspath("data"),
 )
 """
 _CONFIG: Final = """<clickhouse>

@@ -1,0 +1,1 @@
+SELECT count() AS found FROM system.databases WHERE name = {database:String}
