@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_cx_collector.config import LogLimits, RequestLimits, Settings, StoreLimits, load, parse
+from otel_cx_collector.config import (
+    ClickHouse,
+    LogLimits,
+    RequestLimits,
+    Settings,
+    StoreLimits,
+    clickhouse,
+    load,
+    parse,
+)
 from otel_cx_collector.errors import UserError
 
 WHOLE = """\
@@ -125,7 +134,15 @@ limits: {spans: "${env:SPANS}"}
         ("limits: {spans: 0}", "1: spans: 0 is no count; write a whole number from 1 on"),
         ("limits: {spans: many}", '1: spans: "many" is no count'),
         ("chdb: {keep: 8}", "1: keep: 8 is a duration without a unit; write 8s"),
-        ("store: postgres", '1: store: "postgres" is not known here; write chdb'),
+        ("store: postgres", '1: store: "postgres" is no store; write chdb, or clickhouse://user@host:8123/database?'),
+        ("store: clickhouse://", '1: store: "clickhouse://" is no store; write chdb'),
+        ("store: clickhouse://host:65536", '"clickhouse://host:65536" is no store'),
+        ("store: clickhouse://host:0", '"clickhouse://host:0" is no store'),
+        ("store: clickhouse://a b", '"clickhouse://a b" is no store'),
+        ("store: clickhouse://host/a-b", '"clickhouse://host/a-b" is no store'),
+        ("store: clickhouse://host?cluster=", '"clickhouse://host?cluster=" is no store'),
+        ("store: clickhouse://host?shard=1", '"clickhouse://host?shard=1" is no store'),
+        ("store_password_file: ''", '1: store_password_file: "" is no file; write the path of one'),
         ("a: [", "collector.yaml:1: not YAML"),
     ],
 )
@@ -136,10 +153,6 @@ def test_a_mistake_is_answered_with_its_line_the_value_and_the_cure(text: str, s
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        (
-            "store: clickhouse://user@host:8123/otel_cx",
-            "a ClickHouse server or cluster (clickhouse://user@host:8123/otel_cx)",
-        ),
         ("control: postgresql://cx@host/cx", "PostgreSQL (postgresql://cx@host/cx)"),
         ("control: postgresql+psycopg://cx@host/cx", "PostgreSQL (postgresql+psycopg://cx@host/cx)"),
         ("role: ingest", "a role of its own (ingest)"),
@@ -150,8 +163,29 @@ def test_what_this_version_cannot_do_is_refused_and_never_ignored(text: str, wha
     assert re.search(rf"1: \w+: {re.escape(what)} is not in this version; write \w+", refused(text))
 
 
-def test_a_password_is_never_shown() -> None:
-    assert "s3cret" not in refused("store: clickhouse://user:s3cret@host/db")
+@pytest.mark.parametrize("password", ["s3cret", "s3c/ret", "s3c#ret", "s3c?ret", "s3c@ret", ""])
+def test_a_password_in_an_address_is_refused_and_never_shown(password: str) -> None:
+    told = refused(f"store: 'clickhouse://user:{password}@host/db'")
+    assert "1: store: a password stands in the address; write it into a file that only this user can read" in told
+    assert "s3c" not in told
+    assert "ret" not in told.replace("store", "")
+
+
+@pytest.mark.parametrize(
+    ("address", "server"),
+    [
+        ("clickhouse://db.example", ClickHouse("db.example", 8123)),
+        ("clickhouses://db.example/", ClickHouse("db.example", 8443, tls=True)),
+        ("clickhouse://cx@ch_1:9123/cx?cluster=eu", ClickHouse("ch_1", 9123, "cx", "cx", "eu")),
+        ("clickhouses://a%40b@[::1]?cluster=eu-1", ClickHouse("::1", 8443, "a@b", cluster="eu-1", tls=True)),
+    ],
+)
+def test_an_address_names_a_server_or_a_cluster_and_the_rest_has_defaults(address: str, server: ClickHouse) -> None:
+    assert clickhouse(address) == server
+    text = f"store: '{address}'\nstore_password_file: /run/secrets/store\nstore_ca_file: ca.pem\n"
+    assert parse(text, "collector.yaml", {}) == Settings(
+        store=address, store_password_file=Path("/run/secrets/store"), store_ca_file=Path("ca.pem")
+    )
 
 
 def test_all_mistakes_are_told_at_once_in_the_order_of_the_file() -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import unquote
 
 from otel_cx_collector.errors import Problem, UserError
 from otel_cx_collector.inventory import quantities
@@ -18,7 +19,7 @@ from otel_cx_collector.inventory.quantities import UnreadableError, shown
 from otel_cx_collector.inventory.spelling import nearest
 from otel_cx_collector.inventory.tree import Node, read
 
-__all__ = ["LogLimits", "RequestLimits", "Settings", "StoreLimits", "load", "parse"]
+__all__ = ["ClickHouse", "LogLimits", "RequestLimits", "Settings", "StoreLimits", "clickhouse", "load", "parse"]
 
 KIB: Final = 1 << 10
 MIB: Final = 1 << 20
@@ -69,22 +70,35 @@ class LogLimits:
 
 @dataclass(frozen=True, slots=True)
 class StoreLimits:
-    """What the embedded store may take, and how long it keeps rows (``chdb:``)."""
+    """What the store may take, and how long it keeps rows (``chdb:``)."""
 
     memory_bytes: int = 2 * GIB
-    """Of the whole engine; what does not fit fails loudly and is tried again. Here and below 0 is no limit."""
+    """Of the whole embedded engine; what does not fit fails loudly and is tried again. Here and below 0 is no limit."""
     query_memory_bytes: int = 1 * GIB
     """Of one query."""
     query_s: int = 30
     """Longest time of one query, seconds."""
     threads: int = 2
-    """Of one query."""
+    """Of one query, embedded."""
     keep_ns: int | None = 8 * DAY_NS
     """Age by event time after which step rows and heartbeats are dropped; None keeps all, as a replay must."""
     block_rows: int = 50_000
     """Rows sent to the store in one insert."""
     block_ns: int = quantities.UNITS["s"]
     """Longest time a row waits in the log for others to be sent with."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClickHouse:
+    """A ClickHouse server, or the one of a cluster that is asked (``store: clickhouse://…``)."""
+
+    host: str
+    port: int
+    user: str = "default"
+    database: str = "otel_cx"
+    cluster: str = ""
+    """Its name in system.clusters; empty: this server alone."""
+    tls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +119,10 @@ class Settings:
     """Where people find the pages, for links in notifications; empty: the endpoint."""
     data: Path = Path("/var/lib/otel-cx")
     store: str = "chdb"
+    """``chdb``, or the address of a ClickHouse server, which ``clickhouse`` reads."""
+    store_password_file: Path | None = None
+    store_ca_file: Path | None = None
+    """Certificates (PEM) that a server's is checked against, instead of the public ones."""
     control: str = "sqlite"
     role: str = "all"
     limits: RequestLimits = field(default_factory=RequestLimits)
@@ -178,6 +196,12 @@ def _directory(value: object) -> Path:
     return Path(value).expanduser()
 
 
+def _file(value: object) -> Path:
+    if not isinstance(value, str) or not value.strip():
+        raise UnreadableError(f"{shown(value)} is no file", "write the path of one")
+    return Path(value).expanduser()
+
+
 def _flag(value: object) -> bool:
     if str(value).lower() not in {"true", "false"}:
         raise UnreadableError(f"{shown(value)} is neither true nor false", "write true or false")
@@ -214,19 +238,57 @@ def _without_password(url: str) -> str:
     return re.sub(r"(?<=://)([^@/:]*):[^@]*@", r"\1:***@", url)
 
 
+_CLICKHOUSE: Final = re.compile(
+    r"clickhouse(?P<tls>s?)://((?P<user>[^@:/?#\s]+)@)?"
+    r"(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)(:(?P<port>[1-9][0-9]{0,4}))?"
+    r"(/(?P<database>[A-Za-z_][A-Za-z0-9_]{0,62})?)?(\?cluster=(?P<cluster>[A-Za-z_][A-Za-z0-9_-]{0,62}))?"
+)
+
+
+def clickhouse(url: str) -> ClickHouse:
+    """The server that an address names. Raises UnreadableError, which shows no password."""
+    if re.search("://[^@]*:[^@]*@", url):
+        raise UnreadableError(
+            "a password stands in the address",
+            "write it into a file that only this user can read, and name that file under store_password_file",
+        )
+    match = _CLICKHOUSE.fullmatch(url)
+    if match is None or int(match["port"] or 0) > 65_535:
+        raise UnreadableError(
+            f"{shown(url)} is no store", "write chdb, or clickhouse://user@host:8123/database?cluster=NAME"
+        )
+    return ClickHouse(
+        host=match["host"].strip("[]"),
+        port=int(match["port"] or (8443 if match["tls"] else 8123)),
+        user=unquote(match["user"] or "default"),
+        database=match["database"] or "otel_cx",
+        cluster=match["cluster"] or "",
+        tls=bool(match["tls"]),
+    )
+
+
+def _store(value: object) -> str:
+    text = str(value)
+    if text != "chdb":
+        clickhouse(text)
+    return text
+
+
 _Reader = Callable[[object], object]
 _OTLP: Final = ("receivers", "otlp", "protocols")
 _READERS: Final[dict[tuple[str, ...], tuple[str, _Reader]]] = {
     (*_OTLP, "grpc", "endpoint"): ("grpc", _endpoint),
     (*_OTLP, "http", "endpoint"): ("http", _endpoint),
-    ("receivers", "otlp", "token_file"): ("token_file", _directory),
+    ("receivers", "otlp", "token_file"): ("token_file", _file),
     ("receivers", "otlp", "allow_unauthenticated"): ("allow_unauthenticated", _flag),
     ("web", "endpoint"): ("web", _endpoint),
     ("web", "hosts"): ("web_hosts", _names),
     ("web", "url"): ("web_url", _address),
     ("health", "endpoint"): ("health", _endpoint),
     ("data",): ("data", _directory),
-    ("store",): ("store", _choice(now="chdb", later={"clickhouses?://.+": "a ClickHouse server or cluster"})),
+    ("store",): ("store", _store),
+    ("store_password_file",): ("store_password_file", _file),
+    ("store_ca_file",): ("store_ca_file", _file),
     ("control",): ("control", _choice(now="sqlite", later={"postgres(ql)?(\\+\\w+)?://.+": "PostgreSQL"})),
     ("role",): ("role", _choice(now="all", later={"ingest|control": "a role of its own"})),
     ("limits", "message_bytes"): ("limits.message_bytes", _some),
