@@ -51,9 +51,7 @@ def test_a_quantile_is_said_to_be_above_its_threshold_wrongly_in_at_most_5_perce
         assert wrong <= 0.05 + 1e-9
 
 
-def test_completion_is_said_to_have_dropped_wrongly_in_about_one_of_ten_at_the_border_and_hardly_ever_without_a_drop() -> (
-    None
-):
+def test_completion_is_said_to_have_dropped_wrongly_in_about_one_of_ten_at_the_border_and_hardly_elsewhere() -> None:
     rng = np.random.default_rng(1)
     by, wrong, alarms, draws = 0.2, 0, 0, 400
     for _ in range(draws):
