@@ -154,7 +154,7 @@ def _article(message: Message) -> str:
         channel=escape(message.channel),
         what=escape(what),
         subject=escape(message.subject),
-        text=escape(message.text),
+        text=escape(message.text.removeprefix(message.subject).strip()),
     )
 
 
