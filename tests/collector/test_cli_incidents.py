@@ -42,9 +42,9 @@ def test_the_list_shows_severity_journey_since_customers_and_status_the_open_one
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_the_open_ones_alone_are_listed_as_the_api_answers_them(url: str) -> None:
-    done = command("incidents", "list", "--open", "--format", "json", "--collector", url)
-    found = json.loads(done.stdout)
+def test_the_open_ones_alone_are_listed_as_the_api_answers_them(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    _main("incidents", "list", "--open", "--format", "json", "--collector", url)
+    found = json.loads(capsys.readouterr().out)
     assert found == Collector(url).get("/incidents", open=True)
     assert {one["status"] for one in found} == {"open", "acknowledged"}
 
@@ -69,9 +69,9 @@ def test_an_act_is_done_with_name_and_note_and_its_answer_says_so(source: FakeSo
     done = command("incidents", "acknowledge", CHECKOUT, "--text", "on it", "--collector", url, USER="ana")
     assert done.stdout.startswith(f"{CHECKOUT} is acknowledged; acknowledged by ana at 2026-11-24T10:00:17Z: on it")
     assert source.incident(CHECKOUT).status is Status.ACKNOWLEDGED
-    noted = command("incidents", "annotate", CHECKOUT, "--who", "Ben", "--text", "more", "--collector", url, USER="ana")
+    _main("incidents", "annotate", CHECKOUT, "--who", "Ben", "--text", "more", "--collector", url)
     last = source.incident(CHECKOUT).history[-1]
-    assert (noted.returncode, last.who, last.text, last.what) == (0, "Ben", "more", Happening.ANNOTATED)
+    assert (last.who, last.text, last.what) == ("Ben", "more", Happening.ANNOTATED)
 
 
 def test_what_the_status_does_not_allow_ends_with_2_and_says_what_is_possible(url: str) -> None:

@@ -13,7 +13,6 @@ from otel_cx_collector.inventory.quantities import format_duration
 from otel_cx_collector.measure.report import timestamp
 
 WIDTH: Final = 120
-OPEN: Final = "still open"
 
 
 def as_text(report: dict[str, Any]) -> str:
@@ -44,14 +43,18 @@ def _as_of(report: dict[str, Any]) -> Iterator[str]:
 
 def _episode(episode: dict[str, Any]) -> str:
     return (
-        f"{episode['started_at']} to {episode['ended_at'] or OPEN}, {episode['harm_minutes']:.2f} equivalent minutes, "
+        f"{_span(episode['started_at'], episode['ended_at'])}, {episode['harm_minutes']:.2f} equivalent minutes, "
         f"score {episode['score']:.1f}, {episode['vector']}"
     )
 
 
+def _span(start: str, end: str | None) -> str:
+    return f"{start} to {end}" if end else f"since {start}, still open"
+
+
 def _incident(incident: dict[str, Any]) -> Iterator[str]:
     reach = incident["reach"]
-    yield f"{incident['severity']} {incident['journey']}: {incident['opened_at']} to {incident['closed_at'] or OPEN}"
+    yield f"{incident['severity']} {incident['journey']}: {_span(incident['opened_at'], incident['closed_at'])}"
     yield (
         f"  hurt since {incident['started_at']}, {reach['affected']:,} of {reach['active']:,} customers affected, "
         f"{incident['harm_minutes']:.2f} equivalent minutes, score {incident['score']:.1f}"
@@ -76,12 +79,10 @@ def _decision(decision: dict[str, Any]) -> Iterator[str]:
 def _value(one: dict[str, Any]) -> str:
     if one["value"] is None:
         return "no value"
-    interval = "" if one["low"] is None else f" ({one['low']:.4g} to {_high(one['high'])})"
-    return f"{one['value']:.4g}{interval}"
-
-
-def _high(high: float | None) -> str:
-    return "unknown" if high is None else f"{high:.4g}"
+    low, high = (None if one[key] is None else f"{one[key]:.4g}" for key in ("low", "high"))
+    if low is None:
+        return f"{one['value']:.4g}"
+    return f"{one['value']:.4g} ({low} to {high})" if high else f"{one['value']:.4g} ({low} or more)"
 
 
 _SAID: Final = {"incidents": _incident, "alerts": _alert, "decisions": _decision}

@@ -57,6 +57,7 @@ def test_the_smallest_file_is_told_with_every_default_in_force() -> None:
         "    completion 60% over 28d: attempts with confirm or invoice ok, of those started at least 20m ago",
         "    service checkout-api, route POST /pay -> payment",
         "    service checkout-api, RPC shop.Checkout/Confirm -> confirm",
+        "      no burn alerts: completion has a budget alone",
         "    payment-declined: at payment, type card_declined; is final; costs: lost order",
         "    gateway-timeout: at any step, type timeout; may be tried again",
         "    anything-else: at any step, any type; recoverable as the span says",
@@ -87,3 +88,33 @@ def test_a_mature_age_that_is_not_the_default_is_not_said_to_be() -> None:
     told = explain(parse("journeys: {a: {timeout: 2m, mature: 1m, steps: [b]}}"))
 
     assert "over after 2m of silence; live completion counts those older than 1m\n" in told
+
+
+def test_a_resource_is_told_with_its_limit_and_its_warning_line() -> None:
+    text = "journeys: {a: {steps: [b]}}\nsaturation: {db: {metric: pool.used, where: {service.name: api}, limit: 50}}"
+
+    line = (
+        "resource db: pool.used, service.name api, of 50, worth a word above 80% (default); the worst instance counts"
+    )
+    assert line in explain(parse(text)).splitlines()
+    told = explain(parse(text.replace("limit: 50", "limit: 50, warn: 0.9"))).splitlines()
+    assert line.replace("80% (default)", "90%") in told
+
+
+@pytest.mark.parametrize(
+    ("objective", "line"),
+    [
+        (
+            "target: 99%",
+            "page above 14.4 (1h/5m), page above 6 (6h/30m), ticket above 3 (1d/2h), ticket above 1 (3d/6h) (default)",
+        ),
+        ("target: 90%", "page above 6 (6h/30m), ticket above 3 (1d/2h), ticket above 1 (3d/6h) (default)"),
+        ("target: 99%, window: 15d, alerts: [6h/30m]", "page above 3 (6h/30m)"),
+        ("target: 99%, alerts: []", None),
+    ],
+)
+def test_the_burn_alerts_that_are_watched_are_told(objective: str, line: str | None) -> None:
+    told = explain(parse(f"journeys: {{a: {{steps: [b], objectives: [{{sli: availability, {objective}}}]}}}}"))
+
+    expected = f"burn alerts, in times the promised pace: {line}" if line else "no burn alerts"
+    assert f"\n      {expected}\n" in told

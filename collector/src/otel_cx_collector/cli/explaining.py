@@ -15,8 +15,6 @@ from otel_cx_collector.errors import UserError
 from otel_cx_collector.events import SLICE_S
 from otel_cx_collector.inventory import Inventory
 from otel_cx_collector.measure.report import timestamp
-from otel_cx_collector.recording import read
-from otel_cx_collector.replay import court, stored
 from otel_cx_collector.views.decisions import Judgement
 
 RECORDS: Final = 200
@@ -88,6 +86,9 @@ def by_recordings(files: list[str], inventory: Inventory, journey: str, at_s: in
     Raises:
         UserError: No such journey, nothing of it is judged at that time, or a file cannot be read.
     """
+    from otel_cx_collector.recording import read  # a second of imports, of no use where a collector is asked
+    from otel_cx_collector.replay import court, stored
+
     if journey not in inventory.journeys:
         raise UserError(f"there is no journey {journey!r} in the inventory; it has {', '.join(inventory.journeys)}")
     recording = read(files, inventory)

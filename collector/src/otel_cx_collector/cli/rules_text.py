@@ -54,5 +54,5 @@ def _channel(channel: Channel) -> Iterator[str]:
     quiet = channel.quiet_hours
     if quiet is not None:
         begin, end = (f"{minute // 60:02}:{minute % 60:02}" for minute in (quiet.from_min, quiet.to_min))
-        urgent = "" if quiet.urgent == SEVERITIES[0] else f" to {quiet.urgent}"
-        yield f"waits from {begin} to {end} {quiet.zone}, but not with {SEVERITIES[0]}{urgent}"
+        urgent = SEVERITIES[: SEVERITIES.index(quiet.urgent) + 1]
+        yield f"waits from {begin} to {end} {quiet.zone}, but not with {', '.join(urgent)}"
