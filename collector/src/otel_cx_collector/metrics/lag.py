@@ -5,10 +5,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from otel_cx_collector.events import NS
+
 EVERY_S: Final = 1.0
 """How often; the lag is exact to this."""
 SAMPLES: Final = 600
-"""Kept; when the store is away for longer, every other one goes, and the lag is exact to twice as much."""
+"""Kept; when the store is away for longer, every other one goes, and the lag is exact to half a percent."""
 
 
 class Lag:
@@ -26,7 +28,8 @@ class Lag:
         self._now_ns = now_ns
         self._lock = threading.Lock()
         self._seen: deque[tuple[int, int]] = deque([(now_ns(), stored())])
-        """When, and how far the log went: of what the store does not have, and once before."""
+        """When, and how far the log went then: the last time before what the store does not have, and since."""
+        self._apart_ns = 0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lag", daemon=True)
 
@@ -45,12 +48,13 @@ class Lag:
         stored, now_ns, last = self._stored(), self._now_ns(), self._last()
         with self._lock:
             self._forget(stored)
-            if last == self._seen[-1][1] and last <= stored:
-                self._seen[-1] = (now_ns, last)  # all is stored: what comes next, comes after this
-            elif last > self._seen[-1][1]:
+            if last == self._seen[-1][1] or self._is_close(now_ns):
+                self._seen[-1] = (now_ns, last)
+            else:
                 self._seen.append((now_ns, last))
             if len(self._seen) > SAMPLES:
                 self._seen = deque(each for number, each in enumerate(self._seen) if number % 2 == 0)
+                self._apart_ns = max(self._apart_ns, round(EVERY_S * NS)) * 2
 
     def seconds(self) -> float:
         """The age of the oldest batch that the store does not have, rounded up to when the log was looked at."""
@@ -60,12 +64,18 @@ class Lag:
             return 0.0
         with self._lock:
             self._forget(stored)
-            return max(0, self._now_ns() - self._seen[0][0]) / 1e9
+            return max(0, self._now_ns() - self._seen[0][0]) / NS
 
     def _forget(self, stored: int) -> None:
         """Drop what is stored, but for the newest such: what is not came after it."""
         while len(self._seen) > 1 and self._seen[1][1] <= stored:
             self._seen.popleft()
+        if len(self._seen) == 1:
+            self._apart_ns = 0
+
+    def _is_close(self, now_ns: int) -> bool:
+        """Whether the newest may give way; the first, after which all came that is not stored, may not."""
+        return len(self._seen) > 1 and now_ns - self._seen[-2][0] < self._apart_ns
 
     def _run(self) -> None:
         while not self._stopping.wait(EVERY_S):

@@ -34,7 +34,7 @@ class Metrics:
         """The text of all metrics in the form that an ``Accept`` header asks for, and its Content-Type."""
         try:
             encode, content_type = choose_encoder(accept)
-        except ValueError:  # a version that is none
+        except (TypeError, ValueError):  # a version that is none
             encode, content_type = choose_encoder("")
         return encode(self.registry), content_type
 
