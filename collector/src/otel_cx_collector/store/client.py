@@ -18,6 +18,7 @@ from otel_cx_collector.store import sql
 from otel_cx_collector.store.database import Database
 from otel_cx_collector.store.engine import Engine, StoreError
 from otel_cx_collector.store.migrate import migrate
+from otel_cx_collector.store.rollups import RollupTables
 
 __all__ = ["Count", "Store", "StoreError", "TableSize"]
 
@@ -48,7 +49,7 @@ class TableSize:
     parts: int = 0
 
 
-class Store:
+class Store(RollupTables):
     """Step rows, heartbeats, facts and levels over one directory. Thread-safe.
 
     Opening brings the schema up to date; raises UserError when it cannot be opened or is of a later version. Everything
@@ -215,6 +216,11 @@ class Store:
         """What a query finds that was inserted after a cursor, and the next cursor."""
         to_us = self._visible_us
         return self._engine.query(query, {**asked, "after_us": cursor_us, "to_us": to_us}), to_us
+
+    def _stamp(self) -> int:
+        with self._inserting:
+            self._issued_us = max(self._clock() // 1000, self._issued_us + 1)
+            return self._issued_us
 
     def _insert(self, table: str, rows: pa.Table) -> None:
         # A stamp that failed is not used again: the rows may be there all the same.
