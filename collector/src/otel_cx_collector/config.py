@@ -125,6 +125,9 @@ class Settings:
     """Certificates (PEM) that a server's is checked against, instead of the public ones."""
     control: str = "sqlite"
     role: str = "all"
+    telemetry_otlp: str = ""
+    """Base URL of an OTLP/HTTP receiver that the collector's own metrics are pushed to; empty: they are not."""
+    telemetry_every_s: int = 60
     limits: RequestLimits = field(default_factory=RequestLimits)
     log: LogLimits = field(default_factory=LogLimits)
     chdb: StoreLimits = field(default_factory=StoreLimits)
@@ -215,6 +218,13 @@ def _address(value: object) -> str:
     return text
 
 
+def _collector(value: object) -> str:
+    text = str(value)
+    if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", text):
+        raise UnreadableError(f"{shown(value)} is no OTLP/HTTP receiver", "write its base URL: http://host:4318")
+    return text
+
+
 def _names(value: object) -> tuple[str, ...]:
     return tuple(name.strip() for name in str(value).split(",") if name.strip())
 
@@ -291,6 +301,8 @@ _READERS: Final[dict[tuple[str, ...], tuple[str, _Reader]]] = {
     ("store_ca_file",): ("store_ca_file", _file),
     ("control",): ("control", _choice(now="sqlite", later={"postgres(ql)?(\\+\\w+)?://.+": "PostgreSQL"})),
     ("role",): ("role", _choice(now="all", later={"ingest|control": "a role of its own"})),
+    ("telemetry", "otlp"): ("telemetry_otlp", _collector),
+    ("telemetry", "every"): ("telemetry_every_s", _seconds),
     ("limits", "message_bytes"): ("limits.message_bytes", _some),
     ("limits", "wire_bytes"): ("limits.wire_bytes", _some),
     ("limits", "spans"): ("limits.spans", _count),
