@@ -89,7 +89,8 @@ class App:
     ) -> tuple[Control, int]:
         """Control, its pages and its courier; the port of the pages."""
         settings, stack = self._settings, self._stack
-        state = stack.enter_context(State.open(settings.data / FILE))
+        place = settings.data / FILE if settings.control == "sqlite" else settings.control
+        state = stack.enter_context(State.open(place, password_file=settings.control_password_file))
         control = Control(
             inventory=self._inventory,
             rows=store,

@@ -124,6 +124,9 @@ class Settings:
     store_ca_file: Path | None = None
     """Certificates (PEM) that a server's is checked against, instead of the public ones."""
     control: str = "sqlite"
+    """``sqlite``, a file under ``data``; or ``postgresql://user@host:5432/database`` without a password."""
+    control_password_file: Path | None = None
+    """Holds PostgreSQL's password; read for each new connection."""
     role: str = "all"
     telemetry_otlp: str = ""
     """Base URL of an OTLP/HTTP receiver that the collector's own metrics are pushed to; empty: they are not."""
@@ -284,6 +287,36 @@ def _store(value: object) -> str:
     return text
 
 
+_POSTGRES: Final = re.compile(
+    r"postgres(ql)?(\+psycopg)?://((?P<user>[^@:/?#\s]+)@)?(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]*)(:[1-9][0-9]{0,4})?"
+    r"/(?P<database>[^/?#\s]+)(\?(?P<options>[^#\s]*))?"
+)
+_HERE: Final = ("", "localhost", "127.0.0.1", "[::1]")
+
+
+def _control(value: object) -> str:
+    text = str(value)
+    if text == "sqlite":
+        return text
+    if re.search(r"://[^@]*:[^@]*@|[?&]password=", text):
+        raise UnreadableError(
+            "a password stands in the address",
+            "write it into a file that only this user can read, and name that file under control_password_file",
+        )
+    match = _POSTGRES.fullmatch(text)
+    if match is None:
+        raise UnreadableError(
+            f"{shown(text)} is not known here",
+            "write sqlite, or postgresql://user@host:5432/database",
+        )
+    if match["host"] not in _HERE and "sslmode=" not in (match["options"] or ""):
+        raise UnreadableError(
+            f"nothing says whether the way to {match['host']} is encrypted",
+            "append ?sslmode=verify-full, or ?sslmode=disable where the network itself is trusted",
+        )
+    return text
+
+
 _Reader = Callable[[object], object]
 _OTLP: Final = ("receivers", "otlp", "protocols")
 _READERS: Final[dict[tuple[str, ...], tuple[str, _Reader]]] = {
@@ -299,7 +332,8 @@ _READERS: Final[dict[tuple[str, ...], tuple[str, _Reader]]] = {
     ("store",): ("store", _store),
     ("store_password_file",): ("store_password_file", _file),
     ("store_ca_file",): ("store_ca_file", _file),
-    ("control",): ("control", _choice(now="sqlite", later={"postgres(ql)?(\\+\\w+)?://.+": "PostgreSQL"})),
+    ("control",): ("control", _control),
+    ("control_password_file",): ("control_password_file", _file),
     ("role",): ("role", _choice(now="all", later={"ingest|control": "a role of its own"})),
     ("telemetry", "otlp"): ("telemetry_otlp", _collector),
     ("telemetry", "every"): ("telemetry_every_s", _seconds),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from postgres_server import MISSING, PostgresServer
 
 from otel_cx_collector.decide.words import Finding, Record, Truth
 from otel_cx_collector.incidents.words import Entry, Happening, Incident, Status, Trigger
@@ -87,9 +88,32 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "data" / "control.db"
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A server for all tests; each makes databases of its own."""
+    server = PostgresServer.find()
+    if server is None:
+        pytest.skip(MISSING)
+    server.start()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, path: Path) -> Iterator[Path | str]:
+    """Where a state may be: a file, or a database on a server."""
+    if request.param == "sqlite":
+        yield path
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    url = server.database()
+    yield url
+    server.drop(url)
+
+
 @pytest.fixture
-def state(path: Path) -> Iterator[State]:
-    with State.open(path) as state:
+def state(place: Path | str) -> Iterator[State]:
+    with State.open(place) as state:
         yield state
 
 

@@ -43,18 +43,18 @@ def test_a_directory_that_others_share_keeps_its_mode(tmp_path: Path) -> None:
         assert stat.S_IMODE((tmp_path / "shared" / "control.db").stat().st_mode) == 0o600
 
 
-def test_a_commit_is_synchronous_and_written_ahead(state: State) -> None:
-    with state._database.writing() as connection:
+def test_a_commit_is_synchronous_and_written_ahead(path: Path) -> None:
+    with State.open(path) as state, state._database.writing() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # FULL
         assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
 
 
-def test_what_was_written_is_there_after_opening_again(path: Path) -> None:
-    with State.open(path) as state:
+def test_what_was_written_is_there_after_opening_again(place: Path | str) -> None:
+    with State.open(place) as state:
         assert state.load() is None
         state.commit(Round(10, 3, b"\0\xff"))
-    with State.open(path) as state:
+    with State.open(place) as state:
         assert state.load() == Saved(10, 3, b"\0\xff")
 
 
@@ -64,8 +64,8 @@ def test_the_migrations_make_exactly_the_tables_that_the_code_names(state: State
         assert compare_metadata(context, METADATA) == []
 
 
-def test_opening_twice_at_once_migrates_once(path: Path) -> None:
-    with State.open(path) as first, State.open(path) as second:
+def test_opening_twice_at_once_migrates_once(place: Path | str) -> None:
+    with State.open(place) as first, State.open(place) as second:
         first.commit(Round(10, 1, b"x"))
         assert second.load() == Saved(10, 1, b"x")
 
@@ -85,7 +85,7 @@ def test_a_database_of_another_program_is_refused_and_left_as_it_was(path: Path)
     with closing(sqlite3.connect(path)) as other, other:
         other.execute("CREATE TABLE tracks (id)")
     before = path.read_bytes()
-    with pytest.raises(UserError, match=r"no state of otel-cx: it holds the table 'tracks'; name another file"):
+    with pytest.raises(UserError, match=r"no state of otel-cx: it holds the table 'tracks'; name another,"):
         State.open(path)
     assert path.read_bytes() == before
 
@@ -151,17 +151,19 @@ def test_a_database_that_another_process_holds_is_unavailable_and_then_not(
         assert state.load() == Saved(10, 1, b"x")
 
 
-def test_more_readers_than_connections_are_told_to_come_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_readers_than_connections_are_told_to_come_again(
+    place: Path | str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(database, "BUSY_MS", 20)
     monkeypatch.setattr(database, "CONNECTIONS", 1)
-    with State.open(path) as state:
+    with State.open(place) as state:
         with state._database.reading(), pytest.raises(Unavailable, match="busy with other reads; try again"):
             state.load()
         assert state.load() is None
 
 
-def test_a_closed_state_refuses_instead_of_opening_again(path: Path) -> None:
-    state = State.open(path)
+def test_a_closed_state_refuses_instead_of_opening_again(place: Path | str) -> None:
+    state = State.open(place)
     state.close()
     state.close()
     with pytest.raises(Unavailable, match="closed"):

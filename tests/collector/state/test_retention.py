@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -81,9 +82,9 @@ def test_an_incident_is_as_old_as_its_end(state: State, incident: Callable[..., 
 
 
 def test_one_call_deletes_no_more_than_its_limit_and_the_oldest_first(
-    notice: Callable[..., NewNotice], t0: int
+    place: Path | str, notice: Callable[..., NewNotice], t0: int
 ) -> None:
-    with State.memory(Retention(rows=3)) as state:
+    with State.open(place, Retention(rows=3)) as state:
         told = tuple(notice(key=f"{number}", incident=f"{number}") for number in range(7))
         state.commit(Round(10, 1, b"", notices=told))
         for number, each in enumerate(state.due(t0, 10)):
@@ -91,8 +92,8 @@ def test_one_call_deletes_no_more_than_its_limit_and_the_oldest_first(
         assert [state.prune(t0 + 31 * DAY_S) for _ in range(4)] == [3, 3, 1, 0]
 
 
-def test_the_limit_takes_the_oldest_first(record: Callable[..., Record], t0: int) -> None:
-    with State.memory(replace(Retention(), rows=2)) as state:
+def test_the_limit_takes_the_oldest_first(place: Path | str, record: Callable[..., Record], t0: int) -> None:
+    with State.open(place, replace(Retention(), rows=2)) as state:
         state.commit(Round(10, 1, b"", records=tuple(record(at_s=number) for number in (3, 1, 4, 2))))
         state.prune(t0)
         assert [each.at_s for each in state.records("checkout")] == [4, 3]

@@ -163,9 +163,9 @@ def test_an_odd_figure_keeps_no_page_from_being_sent(
     assert state.due(1 << 40, 1)[0].body == {"score": float("-inf")}
 
 
-@pytest.mark.parametrize("place", ["file", "memory"])
+@pytest.mark.parametrize("memory", [False, True], ids=["", "memory"])
 def test_readers_see_whole_rounds_while_others_are_committed(
-    path: Path, incident: Callable[..., Incident], place: str
+    place: Path | str, incident: Callable[..., Incident], *, memory: bool
 ) -> None:
     ids = [f"checkout-{number}" for number in range(3)]
     seen: list[set[int]] = []
@@ -180,7 +180,7 @@ def test_readers_see_whole_rounds_while_others_are_committed(
         except BaseException as error:  # noqa: BLE001 - shown below
             failures.append(error)
 
-    with State.open(path) if place == "file" else State.memory() as state:
+    with State.memory() if memory else State.open(place) as state:
         readers = [threading.Thread(target=read, args=(state,)) for _ in range(4)]
         for reader in readers:
             reader.start()
@@ -210,7 +210,7 @@ def test_writers_in_many_threads_lose_nothing(state: State, notice: Callable[...
     assert [state.kept(str(who)) for who in range(4)] == ["19"] * 4
 
 
-def test_two_states_of_one_file_wait_for_each_other(path: Path, notice: Callable[..., NewNotice]) -> None:
+def test_two_states_of_one_database_wait_for_each_other(place: Path | str, notice: Callable[..., NewNotice]) -> None:
     failures: list[BaseException] = []
 
     def write(state: State, who: int) -> None:
@@ -220,7 +220,7 @@ def test_two_states_of_one_file_wait_for_each_other(path: Path, notice: Callable
         except BaseException as error:  # noqa: BLE001 - shown below
             failures.append(error)
 
-    with State.open(path) as first, State.open(path) as second:
+    with State.open(place) as first, State.open(place) as second:
         writers = [threading.Thread(target=write, args=(state, who)) for who, state in enumerate((first, second))]
         for writer in writers:
             writer.start()

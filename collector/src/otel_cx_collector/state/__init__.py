@@ -1,4 +1,4 @@
-"""Control's working state: transactional, in SQLite by default, through SQLAlchemy with Alembic migrations."""
+"""Control's working state: transactional, in SQLite or PostgreSQL, through SQLAlchemy with Alembic migrations."""
 
 from otel_cx_collector.state.state import FILE, State
 from otel_cx_collector.state.words import (

@@ -1,4 +1,4 @@
-"""The one database: its file, its transactions, its failures in our words. Not what is in it.
+"""The one database: its transactions, its failures in our words; SQLite's file. Not what is in it, not PostgreSQL.
 
 Every write is one transaction that is on the disk when it returns; a read sees one moment. Writers go one after
 another, readers never wait for them.
@@ -8,8 +8,9 @@ import errno
 import os
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,23 +31,37 @@ _OPERATOR: Final = ("SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH", "SQLITE_REA
 """Failures that pass only when somebody changes something."""
 
 
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What is particular to one sort of database."""
+
+    reading: str
+    """Begins a transaction that sees one moment."""
+    writing: str
+    """Begins a transaction that no other writer is beside, in this process or another."""
+    told: Callable[[DBAPIError, str], CollectorError | None]
+    """A driver's failure in our words, with where it was; None for a mistake of ours, which must show as what it is."""
+
+
 class Database:
     """Transactions over one engine. Thread-safe.
 
-    Everything raises Unavailable while the database cannot be used (disk full, locked, closed), and UserError when the
-    operator must act (damaged, not ours to write).
+    Everything raises Unavailable while the database cannot be used (disk full, locked, away, closed), and UserError
+    when the operator must act (damaged, not ours to write).
     """
 
-    def __init__(self, engine: Engine, where: str, *, shared: bool) -> None:
+    def __init__(self, engine: Engine, where: str, kind: Kind, *, shared: bool) -> None:
         """``where`` names the database in messages; ``shared``: all threads use one connection, one at a time."""
         self.engine = engine
         self.where = where
+        self._kind = kind
         self._writer = threading.Lock()
         self._reader: AbstractContextManager[object] = self._writer if shared else nullcontext()
         self._closed = False
+        event.listen(engine, "begin", _begin)
 
     def close(self) -> None:
-        """Let go of the file; what is asked afterwards is refused."""
+        """Let go of it; what is asked afterwards is refused."""
         with self._writer:
             self._closed = True
             self.engine.dispose()
@@ -54,13 +69,13 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Reads of one moment."""
-        with self._reader, self._connected("BEGIN") as connection:
+        with self._reader, self._connected(self._kind.reading) as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """One transaction: on the disk when the block ends, undone when it raises."""
-        with self._writer, self._connected("BEGIN IMMEDIATE") as connection:
+        with self._writer, self._connected(self._kind.writing) as connection:
             yield connection
 
     def write_ahead(self) -> None:
@@ -78,10 +93,17 @@ class Database:
         except PoolTimeout as error:
             raise Unavailable(f"{self.where} is busy with other reads; try again") from error
         except DBAPIError as error:
-            told = _told(error, self.where)
+            told = self._kind.told(error, self.where)
             if told is None:
                 raise
             raise told from error
+
+
+def _begin(connection: Connection) -> None:
+    """A transaction as we ask for it: the drivers' own begin too late to cover what a write has read."""
+    statement = connection.get_execution_options().get(_BEGIN)
+    if statement is not None:
+        connection.exec_driver_sql(statement)
 
 
 def file(path: Path) -> Database:
@@ -100,7 +122,7 @@ def file(path: Path) -> Database:
     url = URL.create("sqlite", database=str(path))
     engine = create_engine(url, pool_size=CONNECTIONS, max_overflow=0, pool_timeout=BUSY_MS / 1000)
     _prepare(engine)
-    return Database(engine, str(path), shared=False)
+    return Database(engine, str(path), _SQLITE, shared=False)
 
 
 def _directory(directory: Path) -> None:
@@ -125,11 +147,11 @@ def memory() -> Database:
     """A database that ends with the process: for tests and replays."""
     engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
     _prepare(engine)
-    return Database(engine, "control's state in memory", shared=True)
+    return Database(engine, "control's state in memory", _SQLITE, shared=True)
 
 
 def _prepare(engine: Engine) -> None:
-    """Transactions that begin when we say so: the driver's own begin too late to cover what a write has read."""
+    """Connections that begin no transactions by themselves, and wait for the disk."""
 
     @event.listens_for(engine, "connect")
     def connect(connection: Any, _: object) -> None:
@@ -138,12 +160,6 @@ def _prepare(engine: Engine) -> None:
         for setting in (f"busy_timeout = {BUSY_MS}", "foreign_keys = ON", "synchronous = FULL"):
             cursor.execute(f"PRAGMA {setting}")
         cursor.close()
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        statement = connection.get_execution_options().get(_BEGIN)
-        if statement is not None:
-            connection.exec_driver_sql(statement)
 
 
 def _told(error: DBAPIError, where: str) -> CollectorError | None:
@@ -159,3 +175,6 @@ def _told(error: DBAPIError, where: str) -> CollectorError | None:
     if isinstance(error, OperationalError | InterfaceError):
         return Unavailable(f"{where} cannot be used: {error.orig}; look after its disk, the next try may succeed")
     return None
+
+
+_SQLITE: Final = Kind(reading="BEGIN", writing="BEGIN IMMEDIATE", told=_told)

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from otel_cx_collector.incidents.record import from_json, to_json
 from otel_cx_collector.incidents.words import Act, Incident, Status
-from otel_cx_collector.state.tables import AUDIT, HISTORY, INCIDENTS
+from otel_cx_collector.state.tables import AUDIT, HISTORY, INCIDENTS, storable
 from otel_cx_collector.state.words import Audit, Stale
 
 _NEWEST: Final = (INCIDENTS.c.opened_s.desc(), INCIDENTS.c.id.desc())
@@ -48,9 +48,9 @@ def act(connection: Connection, incident: Incident, audit: Audit, revision: int 
         insert(AUDIT).values(
             incident=audit.incident,
             at_s=audit.at_s,
-            who=audit.who,
+            who=storable(audit.who),
             act=audit.act,
-            text=audit.text,
+            text=storable(audit.text),
             before=audit.before,
             after=audit.after,
         )

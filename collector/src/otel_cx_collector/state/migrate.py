@@ -48,6 +48,6 @@ def _version(connection: Connection, where: str) -> str | None:
     version = context.get_current_revision()
     if version is None and (found := inspect(connection).get_table_names()):
         raise UserError(
-            f"{where} is no state of otel-cx: it holds the table {found[0]!r}; name another file, or move this one away"
+            f"{where} is no state of otel-cx: it holds the table {found[0]!r}; name another, or move what is there away"
         )
     return version

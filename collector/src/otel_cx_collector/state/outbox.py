@@ -6,7 +6,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, Select, func, insert, select, update
 
 from otel_cx_collector.notify.words import Notice
-from otel_cx_collector.state.tables import NOTICES
+from otel_cx_collector.state.tables import NOTICES, storable
 from otel_cx_collector.state.words import Delivery, DeliveryState, NewNotice
 
 ERROR_CHARS: Final = 1000
@@ -77,7 +77,7 @@ def _tried(connection: Connection, notice_id: int, **values: Any) -> None:
 
 def _kept(error: str) -> str:
     """As much as is kept, as text that a database takes: a target may answer with half a character."""
-    return error[:ERROR_CHARS].encode("utf-8", "replace").decode()
+    return storable(error[:ERROR_CHARS])
 
 
 def _values(notice: NewNotice) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from otel_cx_collector.decide.words import Record
 from otel_cx_collector.incidents.words import Incident
 from otel_cx_collector.measure.figures import BurnAlert
 from otel_cx_collector.notify.words import Notice
-from otel_cx_collector.state import database, history, judged, outbox
+from otel_cx_collector.state import database, history, judged, outbox, postgres
 from otel_cx_collector.state.database import Database
 from otel_cx_collector.state.migrate import migrate
 from otel_cx_collector.state.tables import ALERTS, INCIDENTS, KEPT, NOTICES, RECORDS
@@ -27,8 +27,9 @@ FILE: Final = "control.db"
 class State:
     """The judging state, incidents, records, alerts and notices. Thread-safe; it is a ``notify.words.Outbox``.
 
-    Everything raises Unavailable while the database cannot be used (disk full, locked, closed: nothing was written, try
-    again), and UserError when the operator must act (damaged, not ours to write).
+    Everything raises Unavailable while the database cannot be used (disk full, locked, away, closed: nothing was
+    written, try again), and UserError when the operator must act (damaged, not ours to write). A server that went away
+    in the middle of a commit may have written it: the next try tells.
     """
 
     def __init__(self, database: Database, retention: Retention | None = None) -> None:
@@ -36,16 +37,25 @@ class State:
         self._retention = retention or Retention()
 
     @classmethod
-    def open(cls, path: Path, retention: Retention | None = None) -> Self:
-        """The state in the SQLite file ``path``, made when missing, brought up to date when old.
+    def open(cls, place: Path | str, retention: Retention | None = None, *, password_file: Path | None = None) -> Self:
+        """The state in a SQLite file, made when missing, or in a PostgreSQL database; brought up to date when old.
+
+        Args:
+            place: The file's path, or ``postgresql://user@host:port/database`` without a password.
+            retention: How long what is kept.
+            password_file: Holds the password for PostgreSQL; read for each new connection.
 
         Raises:
             UserError: It cannot be read and written, is no state of ours, or a later version wrote it.
+            Unavailable: The server is away.
         """
-        opened = database.file(path)
+        opened = database.file(place) if isinstance(place, Path) else postgres.server(place, password_file)
         try:
+            if isinstance(place, str):
+                postgres.check(opened)
             migrate(opened)
-            opened.write_ahead()
+            if isinstance(place, Path):
+                opened.write_ahead()
         except BaseException:
             opened.close()
             raise
@@ -65,7 +75,7 @@ class State:
         self.close()
 
     def close(self) -> None:
-        """Let go of the file; what is asked afterwards raises Unavailable."""
+        """Let go of the database; what is asked afterwards raises Unavailable."""
         self._database.close()
 
     # The judging state, and the one transaction of a round.

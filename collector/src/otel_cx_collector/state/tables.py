@@ -138,3 +138,8 @@ KEPT: Final = Table(
     Column("name", Text, primary_key=True),
     Column("text", Text, nullable=False),
 )
+
+
+def storable(text: str) -> str:
+    """Text that both databases take: half a character becomes ``?``, NUL the replacement character."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")

@@ -18,8 +18,11 @@ def upgrade() -> None:
     _judged()
     _notices()
     op.create_table("kept", sa.Column("name", sa.Text, primary_key=True), sa.Column("text", sa.Text, nullable=False))
+    once, each = _APPEND_ONLY[op.get_bind().dialect.name]
+    for statement in once:
+        op.execute(statement)
     for table in ("incident_history", "audit"):
-        for statement in _APPEND_ONLY[op.get_bind().dialect.name]:
+        for statement in each:
             op.execute(statement.format(table=table))
 
 
@@ -31,8 +34,36 @@ _DELETE: Final = """
 CREATE TRIGGER {table}_kept BEFORE DELETE ON {table} WHEN EXISTS (SELECT 1 FROM incidents WHERE id = OLD.incident)
 BEGIN SELECT RAISE(ABORT, '{table} goes with its incident alone'); END
 """
-_APPEND_ONLY: Final = {"sqlite": (_UPDATE, _DELETE)}
-"""By dialect: a row is never changed, and deleted only after its incident was."""
+_FROZEN: Final = """
+CREATE FUNCTION otel_cx_frozen() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION USING ERRCODE = 'integrity_constraint_violation', MESSAGE = TG_TABLE_NAME || ' is only added to';
+END $$
+"""
+_KEPT: Final = """
+CREATE FUNCTION otel_cx_kept() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT 1 FROM incidents WHERE id = OLD.incident) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'integrity_constraint_violation', MESSAGE = TG_TABLE_NAME || ' goes with its incident alone';
+    END IF;
+    RETURN OLD;
+END $$
+"""
+_ON_UPDATE: Final = """
+CREATE TRIGGER {table}_frozen BEFORE UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION otel_cx_frozen()
+"""
+_ON_DELETE: Final = """
+CREATE TRIGGER {table}_kept BEFORE DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION otel_cx_kept()
+"""
+_ON_TRUNCATE: Final = """
+CREATE TRIGGER {table}_whole BEFORE TRUNCATE ON {table} FOR EACH STATEMENT EXECUTE FUNCTION otel_cx_frozen()
+"""
+_APPEND_ONLY: Final = {
+    "sqlite": ((), (_UPDATE, _DELETE)),
+    "postgresql": ((_FROZEN, _KEPT), (_ON_UPDATE, _ON_DELETE, _ON_TRUNCATE)),
+}
+"""By dialect, made once and for each table: a row is never changed, and deleted only after its incident was."""
 
 
 def _judging() -> None:
