@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 TIMEOUT_S: Final = 10
 """One push, with the exporter's own tries again."""
+STOP_S: Final = 2.0
+"""The last push at the end may take this long."""
 SCOPE: Final = "otel_cx_collector"
 NAMESPACE: Final = "otelcx.collector."
 UNITS: Final = {"bytes": "By", "seconds": "s"}
@@ -81,8 +83,8 @@ class Push:
         """Push a last time, if the receiver answers at once, and end."""
         self._stopping.set()
         if self._thread.ident is not None:
-            self._thread.join(TIMEOUT_S)
-        self._exporter.shutdown()
+            self._thread.join(STOP_S)
+        self._exporter.shutdown()  # which also ends tries again
 
     def push(self) -> bool:
         """Send everything now; whether it was taken."""
@@ -125,9 +127,9 @@ class Push:
             except Exception as error:  # noqa: BLE001 - telemetry of ours must never stop anything
                 self._failures.failed(error, endpoint=self._endpoint)
             else:
-                self._said(taken=taken)
+                self._say(taken=taken)
 
-    def _said(self, *, taken: bool) -> None:
+    def _say(self, *, taken: bool) -> None:
         if taken:
             self._failures.worked()
         else:
