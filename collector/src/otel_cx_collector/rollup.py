@@ -1,4 +1,4 @@
-"""Closes minutes, hours and days of every journey, and closes again what late rows touched. Not what is counted in them.
+"""Closes minutes, hours and days of every journey, and closes again what late rows touched. Not what is counted.
 
 What is due is decided purely, from two kinds of moments: when rows were last inserted into a minute, and as of when the
 minute was closed. Nothing else is remembered, so a crash at any point costs at most work done again, and whatever the
@@ -7,7 +7,8 @@ order and lateness of rows, what is closed in the end is what would have been cl
 - A minute is due when it has ended by the watermark and rows of it are newer than its closing.
 - An hour's minutes are due together once more when all that may belong to their attempts is there: the hour has ended
   as long ago as its journey's attempts reach, and rows of the hours around it are newer than its closing.
-- An hour is added up when one of its minutes was closed, a day when one of its hours that are over was.
+- An hour is added up when one of its minutes was closed, a day when one of its hours was: one that is not over holds
+  what there is of it, and the last minute completes it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -48,8 +49,8 @@ class RollupStore(Protocol):
         """Add an hour's minutes up."""
         ...
 
-    def close_day(self, journey: str, day_s: int, until_s: int, as_of: int) -> None:
-        """Add up a day's hours before ``until_s``."""
+    def close_day(self, journey: str, day_s: int, as_of: int) -> None:
+        """Add a day's hours up."""
         ...
 
 
@@ -98,18 +99,8 @@ def due_minutes(known: Closed, reach_s: int, watermark_s: int, whole_s: int = 0)
     return due
 
 
-def due_hours(known: Closed) -> Moments:
-    """Hour -> the stamp it is to be closed with: one of its minutes is newer than it is."""
-    return _stale(known.minutes, known.hours, HOUR_S)
-
-
-def due_days(known: Closed, watermark_s: int) -> Moments:
-    """Day -> the stamp it is to be closed with: one of its hours that are over is newer than it is."""
-    over = {hour: as_of for hour, as_of in known.hours.items() if hour + HOUR_S <= watermark_s}
-    return _stale(over, known.days, DAY_S)
-
-
-def _stale(parts: Moments, whole: Moments, step_s: int) -> Moments:
+def stale(parts: Moments, whole: Moments, step_s: int) -> Moments:
+    """Start of a span of ``step_s`` -> the stamp it is to be closed with: one of its parts is newer than it is."""
     newest: Moments = {}
     for start, as_of in parts.items():
         begin = start // step_s * step_s
@@ -150,7 +141,7 @@ class Rollups:
                 for name, hour, minutes in self._due(asked, known, watermark_s, whole_s)
             )
         finally:
-            self._add_up(known, watermark_s)
+            self._add_up(known)
             for each in known.values():
                 each.forget(whole_s - DAY_S)
 
@@ -206,11 +197,11 @@ class Rollups:
         known.minutes.update(dict.fromkeys(minutes, as_of))
         return len(minutes)
 
-    def _add_up(self, known: Mapping[str, Closed], watermark_s: int) -> None:
+    def _add_up(self, known: Mapping[str, Closed]) -> None:
         for name, of in known.items():
-            for hour, as_of in sorted(due_hours(of).items()):
+            for hour, as_of in sorted(stale(of.minutes, of.hours, HOUR_S).items()):
                 self._store.close_hour(name, hour, as_of)
                 of.hours[hour] = as_of
-            for day, as_of in sorted(due_days(of, watermark_s).items()):
-                self._store.close_day(name, day, watermark_s // HOUR_S * HOUR_S, as_of)
+            for day, as_of in sorted(stale(of.hours, of.days, DAY_S).items()):
+                self._store.close_day(name, day, as_of)
                 of.days[day] = as_of

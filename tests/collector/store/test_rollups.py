@@ -6,21 +6,20 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from step_rows import T0, step_row, table
 
-from otel_cx_collector.events import MINUTE_S, NS, STEP_SCHEMA, WEIGHT_ONE, Grade, Outcome, StepRow
+from otel_cx_collector.events import MINUTE_S, NS, WEIGHT_ONE, Grade, Outcome, StepRow
 from otel_cx_collector.inventory import Inventory, parse
 from otel_cx_collector.measure import histogram, rolled
 from otel_cx_collector.measure.columns import CANCELLED, FAILED, OK, REJECTED, Columns, build
 from otel_cx_collector.measure.evaluation import evaluate, figures
 from otel_cx_collector.measure.track import merged
-from otel_cx_collector.rollup import Rollups
-from otel_cx_collector.store import Store
-from otel_cx_collector.store.rollups import DAY_S, HOUR_S
+from otel_cx_collector.rollup import Closed, Rollups, due_minutes
+from otel_cx_collector.store import Store, StoreError
+from otel_cx_collector.store.rollups import DAY_S, HOUR_S, Definition, definition
 
 INVENTORY = """
 version: 1
@@ -47,13 +46,6 @@ LATER = T0 + 3 * DAY_S
 
 def inventory(name: str = "checkout") -> Inventory:
     return parse(INVENTORY % {"name": name})
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Store]:
-    """One store for all examples of a law; each has a journey of its own."""
-    with Store.temporary() as store:
-        yield store
 
 
 Key = tuple[str, str, str, int]
@@ -141,7 +133,153 @@ def _rows(draw: st.DrawFn) -> StepRow:
     )
 
 
-@settings(max_examples=15, deadline=None)
+def test_buckets_of_the_engine_are_those_of_the_histogram_at_every_edge() -> None:
+    """Both are step functions: equal on both sides of every edge, they are equal everywhere."""
+    edges = np.floor(np.exp2(np.arange(63 * histogram.PER_OCTAVE) / histogram.PER_OCTAVE)).astype(np.int64)
+    durations = np.unique(np.concatenate([edges, edges + 1, np.array([0, 2**63 - 1])]))
+    file = inventory()
+    rows = table(*(step_row(number, end=T0 * NS, step="confirm") for number in range(len(durations))))
+    at = rows.schema.get_field_index("duration_ns")
+    with Store.temporary() as store:
+        store.insert_steps(rows.set_column(at, rows.schema.field(at), [durations]))
+        Rollups(store, file).close(LATER)
+        (row,) = (row for row in store.rollups("checkout", T0, T0 + 60, 60).to_pylist() if row["step"] == "confirm")
+    ones = np.full(len(durations), WEIGHT_ONE)
+    assert dict(row["latency"]) == histogram.of(durations, ones)
+
+
+def test_figures_from_roll_ups_are_those_of_the_rows_but_for_the_histograms_error(store: Store) -> None:
+    rng = np.random.default_rng(5)
+    file = inventory()
+    rows = [
+        step_row(
+            number,
+            attempt=f"a{number // 2}",
+            customer=f"k1.{number // 4}",
+            step=["payment", "confirm"][number % 2],
+            outcome=Outcome.FAILED if rng.random() < 0.1 else Outcome.OK,
+            end=FROM * NS + int(number * 3599 / 3000) * NS,
+            duration_ns=int(rng.lognormal(19.5, 1)),
+            segment=["enterprise", "trial", "other"][number % 3],
+        )
+        for number in range(3000)
+    ]
+    store.insert_steps(table(*rows))
+    Rollups(store, file).close(LATER)
+    exact = figures(evaluate(table(*rows), file.journeys["checkout"], file, LATER * NS), FROM * NS, (FROM + 3600) * NS)
+    found = rolled.figures(store.rollups("checkout", FROM, FROM + 3600, 3600), file.journeys["checkout"])
+    assert (found.started, found.completed) == (exact.attempts.started, exact.attempts.completed)
+    assert (found.customers, found.affected) == pytest.approx(
+        (exact.customers.active, exact.customers.affected), rel=0.02
+    )
+    for name, step in exact.steps.items():
+        rough = found.steps[name]
+        for column in ("ok", "failed", "rejected", "cancelled", "slow"):
+            assert getattr(rough, column) == getattr(step, column)
+        for column in ("p50_ms", "p95_ms", "p99_ms") if step.ok else ():
+            assert getattr(rough, column) == pytest.approx(getattr(step, column), rel=0.0055)
+    shares = rolled.shares(store.rollups("checkout", FROM, FROM + 3600, 3600, "segment"))
+    assert {name: (share.ok, share.failed) for name, share in shares.items()} == {
+        name: (share.ok, share.failed) for name, share in exact.by["segment"].items()
+    }
+    series = rolled.series(store.rollups("checkout", FROM, FROM + 3600, 600), FROM, FROM + 3600, 600)
+    assert sum(series.ok) == sum(step.ok for step in exact.steps.values())
+    assert sum(series.started) == exact.attempts.started
+    assert all(value is not None for value in series.success)
+
+
+def test_a_series_says_where_nothing_was(store: Store) -> None:
+    store.insert_steps(table(step_row(end=T0 * NS)))
+    Rollups(store, inventory()).close(LATER)
+    found = rolled.series(store.rollups("checkout", T0 - HOUR_S, T0 + HOUR_S, HOUR_S), T0 - HOUR_S, T0 + HOUR_S, HOUR_S)
+    assert (found.ok, found.success, found.customers) == ([0, 1], [None, 1], [0, 1])
+    assert found.p95_ms == [None, pytest.approx(250, rel=0.0055)]
+
+
+def test_a_minute_is_closed_when_the_watermark_has_passed_it_and_its_hour_holds_what_is_closed(store: Store) -> None:
+    file = inventory()
+    rollups = Rollups(store, file)
+    store.insert_steps(table(*(step_row(number, end=(T0 + 60 * number) * NS) for number in range(3))))
+    assert rollups.close(T0 + 59) == 0
+    assert rollups.close(T0 + 125) == 2
+    assert rollups.close(T0 + 125) == 0
+    for step_s in (MINUTE_S, HOUR_S, DAY_S):
+        answer = store.rollups("checkout", T0 // DAY_S * DAY_S, LATER // DAY_S * DAY_S, step_s)
+        assert sum(row["ok_rows"] for row in answer.to_pylist() if not row["step"]) == 2
+
+
+def test_work_of_one_call_is_bounded_and_the_newest_is_done_first(store: Store) -> None:
+    file = inventory()
+    store.insert_steps(table(*(step_row(number, end=(T0 + HOUR_S * number) * NS) for number in range(5))))
+    rollups = Rollups(store, file, closings=2)
+    closed = []
+    while rollups.close(LATER):
+        answer = store.rollups("checkout", T0, T0 + 5 * HOUR_S, HOUR_S).to_pylist()
+        closed.append([(row["start_s"] - T0) // HOUR_S for row in answer if not row["step"]])
+        assert rollups.pending(LATER) == 5 - len(closed[-1])
+    assert closed == [[3, 4], [1, 2, 3, 4], [0, 1, 2, 3, 4]]
+
+
+def test_an_hour_that_cannot_be_closed_is_told_and_keeps_no_other_from_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = inventory()
+    store.insert_steps(table(*(step_row(number, end=(T0 + HOUR_S * number) * NS) for number in range(2))))
+    rollups, close = Rollups(store, file), store.close_minutes
+
+    def failing(asked: Definition, minutes: list[int]) -> int:
+        if minutes == [T0 + HOUR_S]:
+            raise StoreError("memory limit exceeded")
+        return close(asked, minutes)
+
+    monkeypatch.setattr(store, "close_minutes", failing)
+    with pytest.raises(StoreError, match="memory limit"):
+        rollups.close(LATER)
+    with pytest.raises(StoreError, match="memory limit"):
+        rollups.close(LATER)
+    assert [row["start_s"] for row in store.rollups("checkout", T0, LATER, HOUR_S).to_pylist() if not row["step"]] == [
+        T0
+    ]
+    monkeypatch.undo()
+    assert rollups.close(LATER) == 1
+
+
+def test_what_a_crash_left_half_closed_is_added_up_by_the_next_process(store: Store) -> None:
+    file = inventory()
+    store.insert_steps(table(step_row(end=T0 * NS)))
+    store.close_minutes(definition(file.journeys["checkout"], file), [T0])
+    assert store.rollups("checkout", T0, T0 + HOUR_S, HOUR_S).num_rows == 0
+    assert Rollups(store, file).close(LATER) == 0
+    assert store.rollups("checkout", T0, T0 + HOUR_S, HOUR_S).num_rows == 2
+
+
+def test_an_hour_whose_rows_are_going_stays_as_it_was_closed() -> None:
+    known = Closed(touched={T0: 9}, minutes={T0: 5})
+    assert due_minutes(known, HOUR_S, LATER, whole_s=T0 - HOUR_S) == {T0: [T0]}
+    assert due_minutes(known, HOUR_S, LATER, whole_s=T0) == {}
+    assert due_minutes(Closed(touched={T0: 9}), HOUR_S, LATER, whole_s=T0) == {T0: [T0]}
+
+
+def test_rows_that_say_more_of_an_hours_attempts_close_it_again_once_all_are_there() -> None:
+    known = Closed(touched={T0: 1, T0 + HOUR_S: 7}, minutes={T0: 5, T0 + HOUR_S: 8})
+    assert due_minutes(known, HOUR_S, T0 + 2 * HOUR_S - 1) == {}
+    assert due_minutes(known, HOUR_S, T0 + 2 * HOUR_S) == {T0: [T0]}
+
+
+def test_only_whole_minutes_can_be_asked_for(store: Store) -> None:
+    for span in ((T0 + 1, T0 + 60, 60), (T0, T0 + 60, 30), (T0, T0 + 60, 0)):
+        with pytest.raises(ValueError, match="whole minutes"):
+            store.rollups("checkout", *span)
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Store]:
+    """One store for all examples of a law; each has a journey of its own."""
+    with Store.temporary() as store:
+        yield store
+
+
+@settings(max_examples=12, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(
     sent=st.lists(st.tuples(st.lists(_rows(), min_size=1, max_size=12), st.integers(0, 5000)), min_size=1, max_size=4)
 )
@@ -153,10 +291,9 @@ def test_whatever_came_when_closed_minutes_equal_what_all_rows_say_at_once(
     rollups = Rollups(shared, file)
     kept: dict[tuple[object, ...], StepRow] = {}
     for rows, watermark in sent:
-        for row in rows:
-            copy = row._replace(journey=name, version=next(_versions))
-            shared.insert_steps(table(copy))
-            kept[copy.environment, copy.attempt, copy.minute, copy.span_id] = copy
+        copies = [row._replace(journey=name, version=next(_versions)) for row in rows]
+        shared.insert_steps(table(*copies))
+        kept |= {(copy.environment, copy.attempt, copy.minute, copy.span_id): copy for copy in copies}
         rollups.close(FROM + watermark)
     rollups.close(LATER)
     assert rollups.pending(LATER) == 0

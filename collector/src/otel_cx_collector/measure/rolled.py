@@ -1,9 +1,9 @@
-"""Figures of spans of time whose rows may be gone, from roll-ups. Approximate where it says so; nothing is judged by it.
+"""Figures of spans of time whose rows may be gone, from roll-ups. Approximate; nothing is judged by it.
 
-Counts, weights and harm are those of the rows. Latency comes from histograms (measures.md 2.3: within 0.55 %). Customers
-are estimated from states (within about 1 % of many, exact of few), each attempt's by what is known within an hour or two
-around it; affected are those with a failed or slow execution, rejected ones not, because episodes are not in roll-ups.
-``slow``, harm and maintenance are as the inventory had them when the minute was closed.
+Counts, weights and harm are those of the rows. Latency comes from histograms (measures.md 2.3: within 0.55 %).
+Customers are estimated from states (about 1 % of many, exact of few), each attempt's by what is known within an hour or
+so around it; affected are those with a failed or slow execution, rejected ones not, because episodes are not in
+roll-ups. Slow, harm and maintenance are as the inventory had them when the minute was closed.
 """
 
 from collections import Counter
@@ -107,10 +107,9 @@ def series(rows: pa.Table, from_s: int, to_s: int, step_s: int) -> RolledSeries:
 
 def _step(rows: pa.Table) -> StepFigures:
     latency = _histogram(rows["latency"].to_pylist())
-    return StepFigures(
-        **{name: (pc.sum(rows[name]).as_py() or 0) / WEIGHT_ONE for name in _OUTCOMES},
-        **{f"p{percent}_ms": _quantile(latency, percent) for percent in QUANTILES},
-    )
+    p50, p95, p99 = (_quantile(latency, percent) for percent in QUANTILES)
+    sums = {name: (pc.sum(rows[name]).as_py() or 0) / WEIGHT_ONE for name in _OUTCOMES}
+    return StepFigures(**sums, p50_ms=p50, p95_ms=p95, p99_ms=p99)
 
 
 _OUTCOMES: Final = ("ok", "failed", "rejected", "cancelled", "slow")

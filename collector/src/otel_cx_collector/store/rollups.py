@@ -90,8 +90,8 @@ class RollupTables:
         2^-20, ``*_rows`` raw counts, ``harm`` millionths of an execution, ``active`` and ``affected`` customers,
         estimated, ``latency`` a map from bucket (measure/histogram.py) to weight. See measure/rolled.py.
 
-        Spans and steps of whole days and hours (UTC) reach back further than those of minutes. An hour that is not
-        over holds the minutes that are closed, a day the hours that are over.
+        Spans and steps of whole days and hours (UTC) reach back further than those of minutes. Hours and days
+        that are not over hold the minutes that are closed.
 
         Raises:
             ValueError: Not of whole minutes.
@@ -132,9 +132,9 @@ class RollupTables:
         asked = {"journey": journey, "start_s": hour_s, "end_s": hour_s + HOUR_S, "as_of": as_of}
         self._engine.command(sql.query("close_hour"), asked)
 
-    def close_day(self, journey: str, day_s: int, until_s: int, as_of: int) -> None:
-        """Add up a day's hours before ``until_s``; ``as_of`` is the stamp of the latest of them."""
-        asked = {"journey": journey, "start_s": day_s, "end_s": min(day_s + DAY_S, until_s), "as_of": as_of}
+    def close_day(self, journey: str, day_s: int, as_of: int) -> None:
+        """Add a day's hours up; ``as_of`` is the stamp of the latest of them."""
+        asked = {"journey": journey, "start_s": day_s, "end_s": day_s + DAY_S, "as_of": as_of}
         self._engine.command(sql.query("close_day"), asked)
 
 
