@@ -6,8 +6,9 @@ file, ``recovery`` what is made of what a crash or a bad disk left, ``log`` the 
 """
 
 from otel_cx_collector.config import LogLimits
-from otel_cx_collector.log.log import BatchTooLarge, Log
+from otel_cx_collector.log.log import Log
 from otel_cx_collector.log.recovery import Damage
 from otel_cx_collector.log.segment import LogDamaged
+from otel_cx_collector.log.waiting import BatchTooLarge
 
 __all__ = ["BatchTooLarge", "Damage", "Log", "LogDamaged", "LogLimits"]

@@ -4,25 +4,24 @@ import errno
 import os
 import random
 import threading
-import zlib
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, Self
 
 import pyarrow as pa
-import structlog
 
 from otel_cx_collector.config import LogLimits
-from otel_cx_collector.errors import CollectorError, Unavailable, UserError
+from otel_cx_collector.errors import Unavailable, UserError
 from otel_cx_collector.log import segment as segments
 from otel_cx_collector.log.disk import Bytes, Disk, RealDisk
+from otel_cx_collector.log.mark import read_mark, write_mark
 from otel_cx_collector.log.pace import Pace
 from otel_cx_collector.log.recovery import recover
-from otel_cx_collector.log.segment import BATCH, HEAD_BYTES, MARK, Segment
+from otel_cx_collector.log.segment import BATCH, MARK, Segment
+from otel_cx_collector.log.waiting import Encoder, Waiting
 
-STORED: Final = "stored"
 RETRY_S: Final = (1, 3)
 """A refused sender comes back after a random whole number of seconds between these, so that not all do at once."""
 AHEAD_BYTES: Final = 1 << 20
@@ -30,40 +29,8 @@ AHEAD_BYTES: Final = 1 << 20
 journal."""
 AHEAD_SHARE: Final = 16
 """Nothing is written ahead in segments of fewer than so many times AHEAD_BYTES."""
-KNOWN_SCHEMAS: Final = 64
-"""Encoded schemas that are kept; over that all are encoded anew."""
 
 _ZEROS: Final = bytes(AHEAD_BYTES)
-_logger = structlog.get_logger(__name__)
-
-
-class BatchTooLarge(CollectorError):  # noqa: N818 - says what is wrong with the batch
-    """A batch that no record may hold, however often it is sent: cut it and append the parts."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Schema:
-    """A schema that batches have, as the log writes it."""
-
-    schema: pa.Schema
-    crc: int
-    size: int
-    """Of its record."""
-
-
-@dataclass(slots=True, eq=False)
-class _Waiting:
-    """A batch on its way to the disk, and what became of it."""
-
-    rows: int
-    schema: _Schema
-    body: memoryview
-    crc: int
-    size: int
-    sequence: int = 0
-    settled: bool = False
-    refused: str = "the log's writer left it behind; try again"
-    """Why it is not durable; empty once it is."""
 
 
 class Log:
@@ -92,7 +59,7 @@ class Log:
         self._writing = False
         """One thread is the writer. It owns ``_fd``, ``_next``, ``_filled`` and ``_spare``."""
         self._marking = threading.Lock()
-        self._queue: list[_Waiting] = []
+        self._queue: list[Waiting] = []
         self._queued = 0
         self._closed = False
         self._active: Segment | None = None
@@ -101,7 +68,7 @@ class Log:
         """How far the open segment's file reaches."""
         self._spare = 0
         """Bytes on the disk that neither the batches nor the reserve need."""
-        self._schemas: list[_Schema] = []
+        self._encoder = Encoder(self.limits.batch_bytes)
         self._pace = Pace()
         self._appended = 0
         self._resume = (0, directory, 0)
@@ -109,7 +76,7 @@ class Log:
         self._claim = self._disk.claim(directory)
         try:
             self._disk.sync_directory(directory)  # what a killed process left half done is settled first
-            self._stored = _read_stored(self._disk, directory)
+            self._stored = read_mark(self._disk, directory)
             self._segments, self.damage = recover(self._disk, directory, self._stored)
         except BaseException as error:
             self._disk.close(self._claim)
@@ -200,7 +167,7 @@ class Log:
             # First make room: the mark itself needs some, and on a full disk this is the only way to get it.
             for segment in done:
                 self._disk.unlink(segment.path)
-            segments.write_durably(self._disk, self.directory / STORED, _stored_text(position))
+            write_mark(self._disk, self.directory, position)
             self._stored = position
 
     def minutes_left(self, now_s: float) -> float | None:
@@ -239,34 +206,14 @@ class Log:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _enqueue(self, batch: pa.RecordBatch) -> _Waiting:
+    def _enqueue(self, batch: pa.RecordBatch) -> Waiting:
         """Put a batch in line for the next write."""
-        waiting = self._encode(batch)
+        waiting = self._encoder.encode(batch)
         with self._state:
             self._admit(waiting.size)
             self._queue.append(waiting)
             self._queued += waiting.size
         return waiting
-
-    def _encode(self, batch: pa.RecordBatch) -> _Waiting:
-        body = memoryview(batch.serialize())
-        if len(body) > self.limits.batch_bytes:
-            raise BatchTooLarge(
-                f"a batch of {batch.num_rows} rows takes {len(body)} bytes, and the log's batch_bytes is "
-                f"{self.limits.batch_bytes}; append it in smaller parts"
-            )
-        schema = self._known(batch.schema)
-        return _Waiting(batch.num_rows, schema, body, zlib.crc32(body), HEAD_BYTES + len(body))
-
-    def _known(self, schema: pa.Schema) -> _Schema:
-        for known in self._schemas:
-            if known.schema.equals(schema, check_metadata=True):
-                return known
-        _refuse_dictionaries(schema)
-        encoded = bytes(schema.serialize())
-        made = _Schema(schema, zlib.crc32(encoded), HEAD_BYTES + len(encoded))
-        self._schemas = [*self._schemas[: KNOWN_SCHEMAS - 1], made]
-        return made
 
     def _admit(self, size: int) -> None:
         if self._closed:
@@ -325,7 +272,7 @@ class Log:
             f"{self.limits.min_free_bytes}; free some, and requests are taken again"
         )
 
-    def _write(self, group: list[_Waiting]) -> int:
+    def _write(self, group: list[Waiting]) -> int:
         """Make the first batches of ``group`` durable, as many as go into one segment; return how many."""
         active = self._segment_for(group[0])
         parts: list[Bytes] = []
@@ -361,14 +308,14 @@ class Log:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._disk.sync(self._fd)
 
-    def _fits(self, schemas: dict[int, pa.Schema], end: int, waiting: _Waiting) -> bool:
+    def _fits(self, schemas: dict[int, pa.Schema], end: int, waiting: Waiting) -> bool:
         """Whether a segment that ends at ``end`` can take a batch: by its size, and by having no other such schema."""
         known = schemas.get(waiting.schema.crc)
         size = waiting.size if known else waiting.size + waiting.schema.size
         same = known is None or known.equals(waiting.schema.schema, check_metadata=True)
         return end + size <= self.limits.segment_bytes and same
 
-    def _segment_for(self, waiting: _Waiting) -> Segment:
+    def _segment_for(self, waiting: Waiting) -> Segment:
         active = self._active
         if active is not None and self._fits(active.schemas, active.end, waiting):
             return active
@@ -381,7 +328,7 @@ class Log:
             self._used += active.end
         return active
 
-    def _publish(self, active: Segment, written: list[_Waiting], end: int, schemas: dict[int, pa.Schema]) -> None:
+    def _publish(self, active: Segment, written: list[Waiting], end: int, schemas: dict[int, pa.Schema]) -> None:
         with self._state:
             self._used += end - active.end
             self._appended += end - active.end
@@ -433,30 +380,3 @@ class Log:
                 self._disk.truncate(fd, active.end)
         with suppress(OSError):
             self._disk.close(fd)
-
-
-def _refuse_dictionaries(schema: pa.Schema) -> None:
-    for column in schema:
-        if pa.types.is_dictionary(column.type):
-            raise ValueError(f"column {column.name} is dictionary-encoded, which a record cannot hold; decode it")
-
-
-def _stored_text(position: int) -> bytes:
-    text = f"otel-cx-log 1 {position}".encode()
-    return text + b" %08x\n" % zlib.crc32(text)
-
-
-def _read_stored(disk: Disk, directory: Path) -> int:
-    """The position in the file ``stored``; 0, so that all is sent again, when there is none or it was changed."""
-    try:
-        with disk.reader(directory / STORED) as file:
-            text = file.read()
-    except FileNotFoundError:
-        return 0
-    words = text.split()
-    if len(words) == 4 and words[2].isdigit() and text == _stored_text(int(words[2])):
-        return int(words[2])
-    _logger.error(
-        "log.mark_unreadable", file=str(directory / STORED), detail="every row in the log is sent to the store again"
-    )
-    return 0

@@ -77,6 +77,14 @@ class Survey:
     """What the first whole record promised."""
     durable: int = 0
     """What the last one did."""
+    fresh: int = 0
+    """Where the records begin that promise this: no later one in the segment vouches for them."""
+
+    @property
+    def is_rewritten(self) -> bool:
+        """Whether mending it makes a new file: it does not begin as it should, or breaks off in the middle."""
+        rescued = self.used - self.schemas.keys()
+        return bool(self.head_broken or rescued or any(it.following for it in self.broken))
 
     def take(self, record: Record, at: int, data: Mapped) -> None:
         """Remember a whole record."""
@@ -86,7 +94,8 @@ class Survey:
             self.whole.append((at, record.end))
         if self.first_durable is None:
             self.first_durable = record.durable
-        self.durable = max(self.durable, record.durable)
+        if self.whole[0][0] == at or record.durable > self.durable:
+            self.durable, self.fresh = record.durable, at
         if record.kind == BATCH:
             self.last = record.sequence
             self.used.add(record.schema)
@@ -104,19 +113,18 @@ def recover(disk: Disk, directory: Path, stored: int) -> tuple[list[Segment], tu
     for at, survey in enumerate(surveys):
         if unknown := survey.used - schemas.keys():
             surveys[at] = check(disk, survey.path, frozenset(unknown))
-    known = max((survey.durable for survey in surveys), default=0)
     kept: list[Segment] = []
     damage: list[Damage] = []
     for at, survey in enumerate(surveys):
         promised = next((it.first_durable for it in surveys[at + 1 :] if it.first_durable is not None), 0)
-        damage += _mend(disk, survey, schemas, [it for it in survey.broken if _proven(it, survey, known, promised)])
+        damage += _mend(disk, survey, schemas, [it for it in survey.broken if _proven(it, survey, promised)])
+        if survey.last > promised:
+            _settle(disk, survey)
         segment = _segment(survey, schemas)
         if segment is not None and survey.used and segment.last > stored:
             kept.append(segment)
         elif segment is not None:
             disk.unlink(survey.path)  # an empty one has the name that the next one gets
-    if kept:
-        _settle(disk, kept[-1].path)
     for one in damage:
         _logger.error("log.damaged", file=str(one.kept), offset=one.offset, bytes=one.size, detail=str(one))
     return kept, tuple(damage)
@@ -201,19 +209,16 @@ def _complete(data: Mapped, at: int, found: Survey) -> bool:
     return record is not None and record.end <= len(data)
 
 
-def _proven(broken: Broken, survey: Survey, known: int, promised: int) -> bool:
+def _proven(broken: Broken, survey: Survey, promised: int) -> bool:
     """Whether a batch that was acknowledged is missing in ``broken``; else it is a write that a crash cut off.
 
-    Args:
-        broken: A range of ``survey``.
-        survey: The segment.
-        known: The highest sequence that any record of the log promises to be durable.
-        promised: What the first record after this segment promises.
+    ``promised`` is what the first record after this segment says was durable then.
     """
     if survey.head_broken:
         return True
     if broken.following is not None:
-        return broken.following.durable > broken.after or known >= broken.following.sequence
+        vouched = max(survey.durable, promised)
+        return broken.following.durable > broken.after or vouched >= broken.following.sequence
     return promised > broken.after or (survey.format.version == 1 and broken.complete)
 
 
@@ -228,21 +233,21 @@ def _mend(disk: Disk, survey: Survey, schemas: dict[int, pa.Schema], proven: lis
     damaged = [(it.at, it.to) for it in proven]
     if survey.head_broken:
         damaged.insert(0, (0, survey.start))
-    rescued = survey.used - survey.schemas.keys()
-    if damaged or rescued or any(it.following for it in survey.broken):
+    if damaged or survey.is_rewritten:
         with disk.mapped(path) as data, memoryview(data) as view:
             if damaged:
                 segments.write_durably(disk, _aside(path, damaged[0][0]), view)
-            segments.write_durably(disk, path, *_rewritten(survey, view, [schemas[crc] for crc in sorted(rescued)]))
-    elif survey.broken:
+            if survey.is_rewritten:
+                segments.write_durably(disk, path, *_rewritten(survey, view, schemas))
+    if survey.broken and not survey.is_rewritten:
         _cut(disk, path, survey.broken[0].at)
     return [Damage(_aside(path, damaged[0][0]), at, to - at) for at, to in damaged]
 
 
-def _rewritten(survey: Survey, view: memoryview, rescued: list[pa.Schema]) -> Iterator[Bytes]:
+def _rewritten(survey: Survey, view: memoryview, schemas: dict[int, pa.Schema]) -> Iterator[Bytes]:
     yield view[: survey.start] if survey.format.version == 1 else segments.segment_head()
-    for schema in rescued:
-        yield segments.schema_record(schema, segments.name_of(survey.path), 0)
+    for crc in sorted(survey.used - survey.schemas.keys()):
+        yield segments.schema_record(schemas[crc], segments.name_of(survey.path), 0)
     for at, to in survey.whole:
         yield view[at:to]
 
@@ -269,10 +274,20 @@ def _cut(disk: Disk, path: Path, end: int) -> None:
         disk.close(fd)
 
 
-def _settle(disk: Disk, path: Path) -> None:
-    """Make durable what a process left in the kernel's memory when it was killed: from here on it counts as there."""
-    fd = disk.open(path)
+def _settle(disk: Disk, survey: Survey) -> None:
+    """Make durable what no later record vouches for, since from here on it counts as there.
+
+    A killed process may have left it in the kernel's memory alone, and where a sync failed the kernel takes pages for
+    clean that never reached the disk: so they are written again, as they are, and synced.
+    """
+    if not survey.whole or survey.is_rewritten:
+        return
+    end = survey.whole[-1][1]
+    with disk.mapped(survey.path) as data:
+        fresh = data[survey.fresh : end]
+    fd = disk.open(survey.path)
     try:
+        disk.write(fd, [fresh], survey.fresh)
         disk.sync(fd)
     finally:
         disk.close(fd)
