@@ -16,9 +16,6 @@ from otel_cx_collector.store.remote import RemoteStore
 Opens = Callable[..., RemoteStore]
 _names = itertools.count(1)
 
-if not sys.platform.startswith("linux"):
-    pytest.skip("a second loopback address, 127.0.0.2, is there on Linux alone", allow_module_level=True)
-
 
 @pytest.fixture(scope="session")
 def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
@@ -30,6 +27,8 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
 @pytest.fixture(scope="session")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Node]]:
     """Two shards; a test that stops one starts it again."""
+    if not sys.platform.startswith("linux"):
+        pytest.skip("without set-up a second loopback address, 127.0.0.2, is there on Linux alone")
     with servers(tmp_path_factory.mktemp("two"), 2) as nodes:
         yield nodes
 

@@ -72,6 +72,8 @@ class Cluster:
         self._password_file = password_file
         self._ca_file = ca_file
         self._entry = self._server(address)
+        self._bare = self._server(replace(address, database=""))
+        """The same server where our database may not be there yet."""
         self._tables: list[Server] = []
         """Databases that hold rows, one a server."""
         self._hosts: list[Host] = []
@@ -103,7 +105,7 @@ class Cluster:
 
     def now_ns(self) -> int:
         """The clock that all inserts are stamped by."""
-        return self._entry.now_ns()
+        return self._bare.now_ns()
 
     def sync(self) -> None:
         """Nothing: durability of tables is the servers'."""
@@ -124,7 +126,7 @@ class Cluster:
 
     def close(self) -> None:
         """Let go of all connections."""
-        for server in (self._entry, *self._tables):
+        for server in (self._entry, self._bare, *self._tables):
             server.close()
 
     @contextmanager
@@ -134,21 +136,30 @@ class Cluster:
             yield
         except StoreError as error:
             code = error.__cause__.code if isinstance(error.__cause__, Error) else None
-            if code in _EMPTY:
-                self._prepared = False
-            if code in _AWAY and self._hosts:
-                raise Away(self._missing(str(error))) from error
+            away = self._missing(str(error)) if code in _AWAY else []
+            if code in _EMPTY or (code in _AWAY and not away):
+                self._prepared = False  # a shard lacks tables: the next one makes them
+            if away:
+                raise Away(self._told(away)) from error
             raise
 
-    def _missing(self, said: str) -> str:
-        """Which shards a server's message is about; where it does not say, those that do not answer us either."""
-        found = [each for each in self._hosts if f"({each.address}" in said] or [
-            each for each, server in zip(self._hosts, self._tables, strict=True) if not _answers(server)
-        ]
-        who = " and ".join(f"shard {each.shard} ({each.address})" for each in found) or "a shard"
+    def _missing(self, said: str) -> list[Host]:
+        """Whom a server's message is about; where it does not say, those that do not answer us either."""
+        named = [host for host in self._hosts if f"({host.address}" in said]
+        return named or [host for host in self._hosts if not self._answers(host)]
+
+    def _answers(self, host: Host) -> bool:
+        try:
+            self._server(replace(self._address, host=host.host, database="")).now_ns()
+        except StoreError:
+            return False
+        return True
+
+    def _told(self, away: list[Host]) -> str:
+        who = " and ".join(f"shard {host.shard} ({host.address})" for host in away)
         return (
-            f"cluster {self._address.cluster}: no answer from {who}; there are no figures without it, and what it is "
-            f"to hold waits: start it, or mend the way to it"
+            f"cluster {self._address.cluster}: no answer from {who}; without it there are no figures, and rows for it "
+            f"wait: start it, or mend the way to it"
         )
 
     def _server(self, address: ClickHouse, name: str = "the ClickHouse server") -> Server:
@@ -192,8 +203,7 @@ class Cluster:
         self._again_ns = now_ns() + RETRY_NS if away else None
 
     def _known(self) -> list[Host]:
-        bare = self._server(replace(self._address, database=""))
-        cluster = self._address.cluster
+        bare, cluster = self._bare, self._address.cluster
         hosts = [Host(**row) for row in bare.query(sql.query("cluster_hosts"), {"cluster": cluster}).to_pylist()]
         if not hosts:
             known = ", ".join(bare.query(sql.query("clusters"))["cluster"].to_pylist()) or "none"
@@ -225,14 +235,6 @@ class Cluster:
         bare = self._server(replace(address, database=""))
         if not bare.query(sql.query("database_exists"), {"database": database})["found"][0].as_py():
             bare.command(sql.query("database_create"), {"database": database})
-
-
-def _answers(server: Server) -> bool:
-    try:
-        server.now_ns()
-    except StoreError:
-        return False
-    return True
 
 
 def _tables(server: Server, database: str) -> list[dict[str, str]]:

@@ -5,12 +5,14 @@ import threading
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 import clickhouse_connect
 import pyarrow as pa
 from clickhouse_connect.driver.exceptions import ClickHouseError
+from clickhouse_connect.driver.httputil import get_pool_manager
 
 from otel_cx_collector.config import ClickHouse, StoreLimits
 from otel_cx_collector.errors import Unavailable, UserError
@@ -118,18 +120,19 @@ class Server:
         """A client for this thread; it takes the password as the file has it now."""
         address, limits = self.address, self._limits
         try:
-            return clickhouse_connect.get_client(
+            client: Any = clickhouse_connect.get_client(
                 host=address.host,
                 port=address.port,
                 interface="https" if address.tls else "http",
                 username=address.user,
                 password=self._password(),
                 database=address.database or None,
-                ca_cert=None if self._ca_file is None else str(self._ca_file),
+                pool_mgr=_connections(self._ca_file),
                 connect_timeout=CONNECT_S,
                 send_receive_timeout=max(limits.query_s or 300, INSERT_S) + ANSWER_S,
                 query_retries=0,
                 autogenerate_session_id=False,
+                form_encode_query_params=True,  # addresses of requests stand in logs, and parameters tell of customers
                 client_name="otel-cx-collector",
                 settings={
                     **_SETTINGS,
@@ -144,6 +147,8 @@ class Server:
                     "in store, and store_password_file"
                 ) from error
             raise
+        client.http_retries = 0
+        return client
 
     def _password(self) -> str:
         if self._password_file is None:
@@ -169,6 +174,12 @@ class Server:
                     f"{self.name} does not answer: {_reason(error)}; start it, or check the way to it"
                 ) from error
             raise StoreError(f"{self.name}: {_AROUND.sub('', plain(error))}") from error
+
+
+@cache
+def _connections(ca_file: Path | None) -> Any:
+    """Connections of all threads; through no proxy."""
+    return get_pool_manager(ca_cert=None if ca_file is None else str(ca_file), maxsize=32)
 
 
 def _reason(error: BaseException) -> str:
