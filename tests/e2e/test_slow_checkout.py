@@ -34,6 +34,7 @@ TRUE_WITHIN_S = 210
 TOLD_WITHIN_S = 45
 AGAIN_WITHIN_S = 120
 QUIET_WITHIN_S = 240
+"""A whole minute without harm, closed and settled, and two for completion; more when chance harms one of them."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,8 @@ def test_slow_payments_tell_the_business_and_no_notice_is_lost_with_the_collecto
     assert [one["what"] for one in oncall].count("opened") == 1
     assert all(one["id"] == incident["id"] and one["affected"] > 0 for one in oncall)
 
+    shop.fault("off", "all")
+    until("it is quiet", lambda: quiet(shop, incident["id"]), QUIET_WITHIN_S)
     shop.fault("silent-pager", "on")
     shop.api(f"incidents/{incident['id']}/acknowledge", {"who": "Ada"})
     shop.api(f"incidents/{incident['id']}/mitigate", {"who": "Ada"})
@@ -150,8 +153,6 @@ def test_slow_payments_tell_the_business_and_no_notice_is_lost_with_the_collecto
         assert happened == ["acknowledged", "mitigated"]
         numbers = [int(key.rpartition(":")[2]) for key in keys(arrived)]
         assert numbers == sorted(set(numbers)), "in order, and none twice"
-
-    until("it is quiet", lambda: quiet(shop, incident["id"]), QUIET_WITHIN_S)
 
 
 def keys(notices: list[dict[str, Any]]) -> list[str]:
