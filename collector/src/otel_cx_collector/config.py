@@ -81,7 +81,16 @@ class StoreLimits:
     threads: int = 2
     """Of one query, embedded."""
     keep_ns: int | None = 8 * DAY_NS
-    """Age by event time after which step rows and heartbeats are dropped; None keeps all, as a replay must."""
+    """Age by event time after which step rows and heartbeats are dropped; None keeps all of every table, as a replay
+    must."""
+    keep_minutes_ns: int = 30 * DAY_NS
+    """Age after which what was closed by the minute is dropped; then by the hour and by the day."""
+    keep_hours_ns: int = 400 * DAY_NS
+    keep_days_ns: int = 400 * DAY_NS
+    keep_facts_ns: int = 400 * DAY_NS
+    """Facts are few, and a renewal or a deploy of last year still explains something."""
+    keep_signals_ns: int = 8 * DAY_NS
+    """Levels of resources."""
     block_rows: int = 50_000
     """Rows sent to the store in one insert."""
     block_ns: int = quantities.UNITS["s"]
@@ -351,6 +360,11 @@ _READERS: Final[dict[tuple[str, ...], tuple[str, _Reader]]] = {
     ("chdb", "query_time"): ("chdb.query_s", _seconds),
     ("chdb", "threads"): ("chdb.threads", _count),
     ("chdb", "keep"): ("chdb.keep_ns", quantities.parse_duration),
+    ("chdb", "keep_minutes"): ("chdb.keep_minutes_ns", quantities.parse_duration),
+    ("chdb", "keep_hours"): ("chdb.keep_hours_ns", quantities.parse_duration),
+    ("chdb", "keep_days"): ("chdb.keep_days_ns", quantities.parse_duration),
+    ("chdb", "keep_facts"): ("chdb.keep_facts_ns", quantities.parse_duration),
+    ("chdb", "keep_signals"): ("chdb.keep_signals_ns", quantities.parse_duration),
     ("chdb", "block_rows"): ("chdb.block_rows", _count),
     ("chdb", "block_time"): ("chdb.block_ns", quantities.parse_duration),
 }

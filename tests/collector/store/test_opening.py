@@ -79,8 +79,39 @@ def test_rows_are_dropped_by_their_age_and_the_age_is_a_setting(tmp_path: Path) 
         store._engine.command("OPTIMIZE TABLE steps FINAL")
         assert count(store) == 2
     with Store(tmp_path / "store", LIMITS) as store:
-        for name in ("steps", "heartbeats", "signals", "facts"):
+        for name in ("steps", "heartbeats", "signals", "facts", "rollup_1m", "rollup_1h", "rollup_1d"):
             assert store._engine.query(sql.query("ttl_current"), {"table": name})["seconds"].to_pylist() == [""]
+
+
+def test_every_table_has_an_age_of_its_own(tmp_path: Path) -> None:
+    day_ns = 86_400 * NS
+    limits = StoreLimits(
+        keep_minutes_ns=20 * day_ns,
+        keep_hours_ns=21 * day_ns,
+        keep_days_ns=22 * day_ns,
+        keep_facts_ns=23 * day_ns,
+        keep_signals_ns=24 * day_ns,
+    )
+    ages = {"steps": 8, "heartbeats": 8, "rollup_1m": 20, "rollup_1h": 21, "rollup_1d": 22, "facts": 23, "signals": 24}
+    with Store(tmp_path / "store", limits) as store:
+        for name, days in ages.items():
+            found = store._engine.query(sql.query("ttl_current"), {"table": name})["seconds"].to_pylist()
+            assert found == [str(days * 86_400)]
+
+
+def test_roll_ups_are_dropped_by_their_age(tmp_path: Path) -> None:
+    now_s = now_ns() // NS // 60 * 60
+    with Store(tmp_path / "store") as store:
+        for days in (29, 31, 399, 402):
+            at_s = now_s - days * 86_400
+            for table_, step_s in (("rollup_1m", 60), ("rollup_1h", 3600), ("rollup_1d", 86_400)):
+                start = pa.array([at_s // step_s * step_s], pa.uint32())
+                store._engine.insert(table_, pa.table({"journey": ["a"], "start": start}))
+        left = {}
+        for table_ in ("rollup_1m", "rollup_1h", "rollup_1d"):
+            store._engine.command(f"OPTIMIZE TABLE {table_} FINAL")
+            left[table_] = store._engine.query(f"SELECT count() AS n FROM {table_}")["n"][0].as_py()
+    assert left == {"rollup_1m": 1, "rollup_1h": 3, "rollup_1d": 3}
 
 
 def test_a_store_in_use_by_another_process_is_refused_with_the_cure(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ class Store(RollupTables):
         limits = limits or StoreLimits()
         self._hold(Engine(path, limits), limits, clock)
         try:
-            migrate(self._engine, self._issued_us, self.limits.keep_ns)
+            migrate(self._engine, self._issued_us, self.limits)
         except BaseException:
             self._engine.close()
             raise

@@ -180,7 +180,7 @@ class Cluster:
                 self._prepare_cluster()
             else:
                 self._create(self._address, self._address.database)
-                migrate(self._entry, now_ns() // 1000, self._limits.keep_ns)
+                migrate(self._entry, now_ns() // 1000, self._limits)
                 self._tables = [self._entry]
             self._prepared = True
 
@@ -218,7 +218,7 @@ class Cluster:
         own, over_all = server.address, replace(server.address, database=self._address.database)
         self._create(own, own.database)
         self._create(own, over_all.database)
-        migrate(server, now_ns() // 1000, self._limits.keep_ns)
+        migrate(server, now_ns() // 1000, self._limits)
         known = {row["table"]: row for row in _tables(server, over_all.database)}
         for row in _tables(server, own.database):
             if row["columns"] == known.get(row["table"], row | {"columns": ""})["columns"]:

@@ -1,19 +1,29 @@
 """Brings a store's schema to the version this program knows, forward only. Not the schema: that is schema/*.sql."""
 
+from collections.abc import Callable
+from typing import Final
+
 import pyarrow as pa
 
+from otel_cx_collector.config import StoreLimits
 from otel_cx_collector.errors import UserError
 from otel_cx_collector.events import NS
 from otel_cx_collector.store import sql
 from otel_cx_collector.store.database import Database
 
-_AGED = {"steps": "minute", "heartbeats": "slice", "signals": "second"}
-"""Table -> column whose age its retention is counted by."""
-FACTS_KEEP_NS = 400 * 86_400 * NS
-"""Facts are few, and a renewal or a deploy of last year still explains something."""
+_AGED: Final[dict[str, tuple[str, Callable[[StoreLimits], int | None]]]] = {
+    "steps": ("minute", lambda limits: limits.keep_ns),
+    "heartbeats": ("slice", lambda limits: limits.keep_ns),
+    "signals": ("second", lambda limits: limits.keep_signals_ns),
+    "facts": ("second", lambda limits: limits.keep_facts_ns),
+    "rollup_1m": ("start", lambda limits: limits.keep_minutes_ns),
+    "rollup_1h": ("start", lambda limits: limits.keep_hours_ns),
+    "rollup_1d": ("start", lambda limits: limits.keep_days_ns),
+}
+"""Table -> column whose age its retention is counted by, and the setting that says how long."""
 
 
-def migrate(engine: Database, at_us: int, keep_ns: int | None) -> None:
+def migrate(engine: Database, at_us: int, limits: StoreLimits) -> None:
     """Apply what is missing and set the retention. Raises UserError for a schema that a later version has written."""
     engine.command(sql.query("schema_create"))
     current = int(engine.query(sql.query("schema_current"))["version"][0].as_py())
@@ -28,9 +38,8 @@ def migrate(engine: Database, at_us: int, keep_ns: int | None) -> None:
             _apply(engine, version, statements, at_us)
     if current < known:
         engine.sync()
-    for table, column in _AGED.items():
-        _keep(engine, table, column, keep_ns)
-    _keep(engine, "facts", "second", None if keep_ns is None else FACTS_KEEP_NS)
+    for table, (column, keep_ns) in _AGED.items():
+        _keep(engine, table, column, None if limits.keep_ns is None else keep_ns(limits))
 
 
 def _apply(engine: Database, version: int, statements: tuple[str, ...], at_us: int) -> None:
