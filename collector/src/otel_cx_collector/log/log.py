@@ -16,6 +16,7 @@ from otel_cx_collector.config import LogLimits
 from otel_cx_collector.errors import Unavailable, UserError
 from otel_cx_collector.log import segment as segments
 from otel_cx_collector.log.disk import Bytes, Disk, RealDisk
+from otel_cx_collector.log.erasure import erase_copies, erase_in
 from otel_cx_collector.log.mark import read_mark, write_mark
 from otel_cx_collector.log.pace import Pace
 from otel_cx_collector.log.recovery import recover
@@ -182,6 +183,26 @@ class Log:
             with suppress(OSError):
                 room = min(room, self._disk.free_bytes(self.directory) - self.limits.min_free_bytes)
             return self._pace.minutes(room)
+
+    def erase(self, column: str, value: str) -> int:
+        """Take out the rows whose ``column`` is ``value``, in every batch that has such a column; return how many.
+
+        What was set aside as damaged is deleted, since nobody can say whose rows are in it. Positions stay as they are,
+        and a batch may be left without rows. Batches that a reader has been handed already are not touched: let what
+        was read reach the store before erasing there. After a crash or an error some rows may be left: erase again.
+        Raises UserError when the disk has no room for a second copy of one segment.
+        """
+        with self._marking:
+            self._become_writer()
+            try:
+                if self._closed:
+                    raise Unavailable("the log is closed: the collector is stopping")
+                self._commit(more=True)
+                self._seal()
+                erase_copies(self._disk, self.directory)
+                return sum(erase_in(self._disk, segment, column, value) for segment in self._segments)
+            finally:
+                self._stop_writing()
 
     def close(self) -> None:
         """Write what is waiting, refuse everything after, and let another process have the directory."""
@@ -380,3 +401,11 @@ class Log:
                 self._disk.truncate(fd, active.end)
         with suppress(OSError):
             self._disk.close(fd)
+
+
+def erase(where: Path | Log, column: str, value: str) -> int:
+    """Log.erase of an open log, or of the one in a directory that no process has open (UserError when one has)."""
+    if isinstance(where, Log):
+        return where.erase(column, value)
+    with Log(where) as log:
+        return log.erase(column, value)

@@ -74,6 +74,15 @@ class Format:
         _, length, sequence, durable, rows, schema, kind, _, crc = HEAD_2.unpack_from(head)
         return Record(kind, sequence, durable, rows, schema, crc, body, body + length)
 
+    def head(self, record: Record) -> bytes:
+        """The bytes before the body of ``record``."""
+        _, sequence, durable, rows, schema, crc, body, end = record
+        if self.version == 1:
+            head = HEAD_1.pack(self.magic, end - body, sequence, rows, crc)
+        else:
+            head = HEAD_2.pack(self.magic, end - body, sequence, durable, rows, schema, record.kind, 0, crc)
+        return head + CHECK.pack(zlib.crc32(head))
+
 
 FORMAT: Final = Format(VERSION, b"CXR2", HEAD_2.size + CHECK.size)
 HEAD_BYTES: Final = FORMAT.head_bytes
@@ -100,10 +109,11 @@ class Segment:
     """By CRC-32. Schemas are added, never taken out."""
 
 
-def record_head(kind: int, sequence: int, durable: int, rows: int, schema: int, length: int, crc: int) -> bytes:
+def record_head(
+    kind: int, sequence: int, durable: int, rows: int, schema: int, length: int, crc: int
+) -> bytes:
     """The 44 bytes before a body of ``length`` bytes with this CRC-32."""
-    head = HEAD_2.pack(FORMAT.magic, length, sequence, durable, rows, schema, kind, 0, crc)
-    return head + CHECK.pack(zlib.crc32(head))
+    return FORMAT.head(Record(kind, sequence, durable, rows, schema, crc, 0, length))
 
 
 def segment_head() -> bytes:
@@ -157,19 +167,20 @@ def read(disk: Disk, segment: Segment, after: int, offset: int) -> Iterator[tupl
         while offset < segment.end:
             record = form.record(file.read(form.head_bytes), offset)
             if record is None:
-                raise _changed(segment.path, offset)
+                raise changed(segment.path, offset)
             if record.kind != BATCH or record.sequence <= after:
                 file.seek(record.end)
             else:
                 body = file.read(record.end - record.body)
                 schema = segment.schemas.get(record.schema)
                 if schema is None or zlib.crc32(body) != record.crc:
-                    raise _changed(segment.path, offset)
+                    raise changed(segment.path, offset)
                 yield record, pa.ipc.read_record_batch(pa.py_buffer(body), schema)
             offset = record.end
 
 
-def _changed(path: Path, offset: int) -> LogDamaged:
+def changed(path: Path, offset: int) -> LogDamaged:
+    """What to raise for a record that is not what was written, after the log was opened."""
     return LogDamaged(
         f"{path}: the record at offset {offset} has changed since it was written. Restart the collector: it sets the "
         f"file aside and goes on with every whole record; then check the disk"
