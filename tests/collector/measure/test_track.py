@@ -199,3 +199,13 @@ def test_history_of_a_quiet_journey_lies_in_few_parts_and_what_is_new_in_its_own
     assert track.rows == hours + 1
     track.close(START_S + (hours * 3600) + 60)
     assert track.counts[:, 0].sum() == hours + 1
+
+
+def test_all_rows_of_a_track_are_given_back_as_the_store_encoded_them() -> None:
+    rows = table([Row(at_s=at_s, attempt=str(at_s)) for at_s in (0, 7_200)])
+    stored = rows.set_column(rows.schema.get_field_index("segment"), "segment", rows["segment"].dictionary_encode())
+    track = Track(JOURNEY, FILE)
+    assert track.table().num_rows == 0
+    for at in range(stored.num_rows):
+        track.add(stored.slice(at, 1))
+    assert track.table().num_rows == 2

@@ -309,9 +309,8 @@ class Track:
 
     def table(self) -> pa.Table:
         """All rows."""
-        return pa.concat_tables(
-            [STEP_SCHEMA.empty_table(), *(part.table for part in self._order)], promote_options="permissive"
-        )
+        tables = [part.table for part in self._order] or [STEP_SCHEMA.empty_table()]
+        return pa.concat_tables(tables, promote_options="permissive")
 
     def customers(self, start: int, end: int) -> tuple[int, int]:
         """Distinct customers affected of active in the minutes ``[start, end)`` of an episode, as known at its end.
