@@ -14,7 +14,7 @@ LEAST_S: Final = 5.0
 
 @dataclass(slots=True)
 class Pace:
-    """Bytes appended over a window that slides. Holds at most ``WINDOW_S / STEP_S + 2`` looks."""
+    """Bytes appended over a window that slides. Holds at most ``WINDOW_S / STEP_S + 3`` looks."""
 
     looks: deque[tuple[float, int]] = field(default_factory=deque)
     """Seconds, and all bytes appended until then."""
@@ -22,7 +22,7 @@ class Pace:
     def look(self, now_s: float, appended: int) -> None:
         """Note how much was appended until now; ``appended`` counts from the start and never falls."""
         looks = self.looks
-        if len(looks) > 1 and now_s - looks[-2][0] < STEP_S:
+        if len(looks) > 1 and looks[-1][0] - looks[-2][0] < STEP_S:
             looks.pop()
         looks.append((now_s, appended))
         while len(looks) > 2 and now_s - looks[1][0] >= WINDOW_S:
