@@ -126,6 +126,16 @@ def test_a_young_journey_is_p3_at_most() -> None:
     assert severity(hurt, replace(CALM, score=1.0, young=True), None) == "P4"
 
 
+def test_a_new_journey_that_fails_as_it_always_will_pages_nobody_before_there_is_a_baseline() -> None:
+    """9 % without an objective: below twice the 5 % that are allowed, so no episode; the rate alone would be P2."""
+    for minutes in range(1, 16):
+        found = track([400] * minutes, [36] * minutes, PLAIN)
+        now = pulse(found, FIRST + minutes - 1)
+        assert found.walk.open is None
+        assert severity(found, now, None) >= "P3"
+        assert now.young is (minutes < 13)
+
+
 @pytest.mark.parametrize(("floor", "found"), [("P3", "P3"), ("P2", "P2"), (None, "P4")])
 def test_an_account_that_is_hurt_badly_is_a_floor(floor: str | None, found: str) -> None:
     hurt = track([50] * 60, [0] * 50 + [1] * 10)

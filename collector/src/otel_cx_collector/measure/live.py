@@ -9,7 +9,7 @@ from otel_cx_collector.measure.episodes import Span
 from otel_cx_collector.measure.evaluation import Evaluation, episode
 from otel_cx_collector.measure.figures import Factors, Live
 from otel_cx_collector.measure.impact import Harmed, Reference
-from otel_cx_collector.measure.minutes import Normal, harmed_column, nanoseconds
+from otel_cx_collector.measure.minutes import TEST_MINUTES, Normal, harmed_column, nanoseconds
 from otel_cx_collector.measure.stats import REACH_LOW, jeffreys
 from otel_cx_collector.measure.track import Track
 
@@ -39,6 +39,7 @@ class Pulse:
     harmed: bool
     """The minute is harmed, and an episode is open."""
     young: bool
+    """The episode is; without one: there is no baseline yet, so that chronic failure would be news."""
     missing: float
     """X of the minute."""
     factors: Factors | None
@@ -54,7 +55,7 @@ def pulse(track: Track, minute: int) -> Pulse:
     missing = walk.missing.get(minute, 0.0)
     if span is None and not missing and not _harmed_lately(track, minute):
         return Pulse(minute, 0.0, 0.0, 0.0, harmed=False, young=False, missing=0.0, factors=None, reach_low=0.0)
-    reference = span.reference if span else walk.reference(max(track.first, minute - 4), minute)
+    reference = span.reference if span else walk.reference(max(track.first, minute - TEST_MINUTES + 1), minute)
     normal = walk.normal(minute + 1, young=bool(span and span.young))
     rho = _rho(track, minute, normal, reference)
     if missing and walk.missing.get(minute - 1, 0.0):
@@ -73,7 +74,7 @@ def pulse(track: Track, minute: int) -> Pulse:
         h60=hour,
         rho=rho,
         harmed=harmed,
-        young=bool(span and span.young),
+        young=span.young if span else not reference.rejections,
         missing=missing,
         factors=factors,
         reach_low=low,
