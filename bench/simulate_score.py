@@ -57,7 +57,7 @@ def low(harmed: Ints, active: Ints) -> Floats:
 def within(counts: Ints, width: int) -> Ints:
     """Sums over the last ``width`` minutes."""
     running = np.concatenate([np.zeros(width, dtype=np.int64), np.cumsum(counts)])
-    return running[width:] - running[:-width]
+    return np.asarray(running[width:] - running[:-width])
 
 
 def may_page(harmed: Ints, active: Ints, normal: float) -> Bools:

@@ -61,7 +61,7 @@ def test_more_heartbeats_of_a_known_node_never_make_less_measured(nodes: list[li
     fuller = [node and sorted({*node, max(node)}) for node in nodes]
     assert beats(*fuller, slices=30) == before
     if any(nodes):
-        everything = [range(min(node), 30) if node else [] for node in nodes]
+        everything: list[range | list[int]] = [range(min(node), 30) if node else [] for node in nodes]
         assert all(beats(*everything, slices=30))
 
 
