@@ -13,6 +13,7 @@ from otel_cx_collector import inventory
 from otel_cx_collector.events import NS
 from otel_cx_collector.measure.columns import Bools
 from otel_cx_collector.measure.episodes import NORMAL_REACH
+from otel_cx_collector.measure.evaluation import of_track
 from otel_cx_collector.measure.live import pulse
 from otel_cx_collector.measure.track import HISTORY_PARTS, Measured, Track, always
 
@@ -209,3 +210,14 @@ def test_all_rows_of_a_track_are_given_back_as_the_store_encoded_them() -> None:
     for at in range(stored.num_rows):
         track.add(stored.slice(at, 1))
     assert track.table().num_rows == 2
+
+
+def test_rows_that_came_after_the_last_closed_minute_are_answered_without_being_judged() -> None:
+    track = Track(JOURNEY, FILE)
+    track.add(table([Row(at_s=at_s, attempt=str(at_s)) for at_s in range(0, 1_200, 10)]))
+    track.close(START_S + 1_200)
+    normal = of_track(track, (START_S + 1_200) * NS).mature
+    track.add(table([Row(at_s=at_s, attempt=str(at_s)) for at_s in range(1_200, 1_500, 5)]))
+    later = of_track(track, (START_S + 1_600) * NS)
+    assert later.mature.started == normal.started
+    assert later.mature.steps.tolist() == normal.steps.tolist()

@@ -376,7 +376,8 @@ class Walk:
         usable = self._usable(until)
         if young or not usable.any():
             return Normal(largest, max(most_started, 1.0))
-        sums = counts[usable].sum(axis=0) / np.count_nonzero(usable)
+        looked_at = counts[: len(usable)]  # newer minutes hold rows already and are judged in a later round
+        sums = looked_at[usable].sum(axis=0) / np.count_nonzero(usable)
         means, started = sums[STEPS:], float(sums[STARTED])
         return Normal(np.where(means > 0, means, largest), started if started > 0 else most_started)
 
