@@ -1,6 +1,7 @@
 """Backtest: who would have been told otherwise under another inventory, by the same recording."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from recordings import START_S, Step, minute, request, write
 
 from otel_cx_collector import backtest, inventory
 from otel_cx_collector.backtest import About, Call, Kind, What, compare
+from otel_cx_collector.cli import cli
+from otel_cx_collector.errors import InventoryError
 from otel_cx_collector.report_text import compared
 
 CLEAN, OUTAGE = 12, 5
@@ -160,6 +163,17 @@ def test_what_is_compared_with_itself_is_the_same(one: list[Call]) -> None:
     assert compare(one, one) == []
 
 
+def test_calls_that_have_no_moment_in_common_are_two_things() -> None:
+    early, late = Call(ABOUT, 0, "P1", 0, 10, "r"), Call(ABOUT, 20, "P1", 20, None, "r")
+    assert [each.kind for each in compare([early], [late])] == [Kind.REMOVED, Kind.ADDED]
+
+
+def test_calls_about_other_journeys_or_channels_are_two_things() -> None:
+    call = Call(ABOUT, 0, "P1", 0, None, "r")
+    for about in (ABOUT._replace(journey="login"), ABOUT._replace(what=What.NOTICE), ABOUT._replace(name="oncall")):
+        assert {each.kind for each in compare([call], [replace(call, about=about)])} == {Kind.REMOVED, Kind.ADDED}
+
+
 MIRROR = {Kind.ADDED: Kind.REMOVED, Kind.REMOVED: Kind.ADDED, Kind.EARLIER: Kind.LATER, Kind.LATER: Kind.EARLIER}
 
 
@@ -207,18 +221,19 @@ def test_the_command_prints_lines_or_json_and_ends_with_0_whatever_else_differs(
     }  # fmt: skip
 
 
-def test_a_difference_that_is_not_to_be_ends_with_1_and_is_still_printed(files: tuple[Path, Path]) -> None:
+def test_a_difference_that_is_not_to_be_ends_with_1_and_is_still_printed(
+    files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
     folder, recording = files
-    bad = command(
-        "backtest", "--against", "new.yaml", "--fail-on", "later", "--fail-on", "removed", recording, cwd=folder
-    )
-    assert bad.returncode == 1
-    assert "removed   page about checkout" in bad.stdout
+    words = ["backtest", "-i", folder / "cx.yaml", "--against", folder / "new.yaml", recording]
+    kinds = ["--fail-on", "later", "--fail-on", "removed"]
+    assert cli([*map(str, words), *kinds], standalone_mode=False) == 1
+    assert "removed   page about checkout" in capsys.readouterr().out
 
 
-def test_a_mistake_in_the_new_inventory_ends_with_2_and_names_it(files: tuple[Path, Path]) -> None:
+def test_a_mistake_in_the_new_inventory_is_refused_with_its_place(files: tuple[Path, Path]) -> None:
     folder, recording = files
     (folder / "new.yaml").write_text("journeys: {checkout: {stepz: [payment]}}\n")
-    done = command("backtest", "--against", "new.yaml", recording, cwd=folder)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "new.yaml:1: " in done.stderr
+    words = ["backtest", "-i", folder / "cx.yaml", "--against", folder / "new.yaml", recording]
+    with pytest.raises(InventoryError, match=r"new\.yaml:1: "):
+        cli([*map(str, words)], standalone_mode=False)
