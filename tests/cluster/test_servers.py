@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+import trustme
 from cluster.conftest import Opens
 from cluster.nodes import CLUSTER, USER, Node
+from cluster.tls_front import tls_before
 from step_rows import rows_of, step_row, table
 
 from otel_cx_collector.config import ClickHouse, StoreLimits
@@ -119,8 +121,7 @@ def test_a_schema_of_a_later_version_is_refused_with_the_cure(two: list[Node], o
 
 
 def test_a_column_that_a_migration_added_to_the_shards_is_seen_over_all_of_them(two: list[Node], opens: Opens) -> None:
-    for server in opens(two[0])._servers.everywhere():
-        server.command("ALTER TABLE steps ADD COLUMN later String DEFAULT 'x'")
+    opens(two[0])._engine.command("ALTER TABLE steps ADD COLUMN later String DEFAULT 'x'")
     store = opens(two[1])
     store.insert_steps(ROWS)
     assert store._engine.query("SELECT DISTINCT later FROM steps")["later"].to_pylist() == ["x"]
@@ -132,9 +133,19 @@ def test_rows_are_dropped_by_their_age_on_every_shard(two: list[Node], opens: Op
     for days in (1, 9):
         rows = [step_row(days, attempt=f"cart-{n}", end=now - days * 86_400 * NS) for n in range(50)]
         store.insert_steps(table(*rows))
-    for server in store._servers.everywhere():
-        server.command("OPTIMIZE TABLE steps FINAL")
+    store._engine.command("OPTIMIZE TABLE steps FINAL")
     assert {row.span_id[-1] for row in rows_of(store.steps("checkout", *ALWAYS, ["production"]))} == {1}
+
+
+def test_what_is_erased_is_erased_from_every_shard(two: list[Node], opens: Opens) -> None:
+    store = opens(two[0])
+    store.insert_steps(ROWS)
+    store._engine.command(
+        "-- A tenth of them.\nALTER TABLE steps DELETE WHERE attempt LIKE {which:String} SETTINGS mutations_sync = 2",
+        {"which": "%5"},
+    )
+    assert store.steps("checkout", *ALWAYS, ["production"]).num_rows == 90
+    assert store.stats()["steps"].rows == 90
 
 
 def test_a_shard_that_lost_its_disk_gets_its_tables_again(two: list[Node], opens: Opens, database: str) -> None:
@@ -145,6 +156,20 @@ def test_a_shard_that_lost_its_disk_gets_its_tables_again(two: list[Node], opens
         store.steps("checkout", *ALWAYS, ["production"])
     store.insert_steps(ROWS)
     assert store.steps("checkout", *ALWAYS, ["production"]).num_rows == 100
+
+
+def test_a_server_behind_tls_is_asked_once_its_certificate_is_trusted(
+    one: Node, password_file: Path, database: str, tmp_path: Path
+) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    with tls_before(one, authority, tmp_path) as port:
+        address = ClickHouse("127.0.0.1", port, USER, database, tls=True)
+        with RemoteStore(address, StoreLimits(keep_ns=None), password_file, tmp_path / "ca.pem") as store:
+            store.insert_steps(ROWS)
+            assert store.steps("checkout", *ALWAYS, ["production"]).num_rows == 100
+        with RemoteStore(address, StoreLimits(), password_file) as store:
+            assert "certificate verify failed" in store.health()
 
 
 def test_an_error_shows_nothing_of_what_was_asked(one: Node, opens: Opens, monkeypatch: pytest.MonkeyPatch) -> None:

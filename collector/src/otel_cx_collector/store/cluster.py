@@ -5,6 +5,7 @@ With a cluster the rows stand in ``<database>_shard`` on every shard, in the tab
 """
 
 import logging
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ _SHARD: Final = "_shard"
 """What the name of the database on each shard ends with."""
 _AWAY: Final = frozenset({3, 32, 198, 209, 210, 279, 369, 425})
 """Codes of a server that cannot reach another, or not in time."""
+_CHANGES: Final = re.compile(r"(--[^\n]*\n|\s)*(ALTER|OPTIMIZE|TRUNCATE)\b")
 _EMPTY: Final = frozenset({60, 81})
 """Codes for a table or a database that is not there: a shard whose disk was replaced."""
 
@@ -88,15 +90,17 @@ class Cluster:
 
     # -------------------------------------------------------------- statements
 
-    def command(self, sql: str, parameters: Mapping[str, object] | None = None) -> None:
-        """Run a statement that answers nothing."""
+    def command(self, statement: str, parameters: Mapping[str, object] | None = None) -> None:
+        """Run a statement that answers nothing; what changes a table runs wherever rows are."""
+        changes = bool(_CHANGES.match(statement))
         with self._asking():
-            self._entry.command(sql, parameters)
+            for server in self._tables if changes else (self._entry,):
+                server.command(statement, parameters)
 
-    def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> pa.Table:
+    def query(self, statement: str, parameters: Mapping[str, object] | None = None) -> pa.Table:
         """The answer to a query, over all shards."""
         with self._asking():
-            return self._entry.query(sql, parameters)
+            return self._entry.query(statement, parameters)
 
     def insert(self, table: str, rows: pa.Table) -> None:
         """Append rows of one partition: on their shards, durable and visible when this returns."""

@@ -13,10 +13,10 @@ class Database(Protocol):
     def path(self) -> object:
         """Where it is, for messages."""
 
-    def command(self, sql: str, parameters: Mapping[str, object] | None = None) -> None:
+    def command(self, statement: str, parameters: Mapping[str, object] | None = None, /) -> None:
         """Run a statement that answers nothing."""
 
-    def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> pa.Table:
+    def query(self, statement: str, parameters: Mapping[str, object] | None = None, /) -> pa.Table:
         """The answer to a query, each column in one chunk; low-cardinality strings are dictionary-encoded."""
 
     def insert(self, table: str, rows: pa.Table) -> None:

@@ -35,7 +35,8 @@ _SETTINGS: Final[Mapping[str, object]] = {
     # Half of the data is no answer: a shard that is missing fails the query.
     "skip_unavailable_shards": 0,
     "fallback_to_stale_replicas_for_distributed_queries": 0,
-    # INSERT SELECT between two distributed tables would otherwise sum up each shard for itself.
+    # INSERT SELECT between two distributed tables would else run on each shard for itself, and leave a key's figures on
+    # several of them, where no later closing meets them.
     "parallel_distributed_insert_select": 0,
 }
 _AUTHENTICATION_FAILED: Final = 516
@@ -72,15 +73,15 @@ class Server:
         self._clients: weakref.WeakSet[Any] = weakref.WeakSet()
         self._closed = False
 
-    def command(self, sql: str, parameters: Mapping[str, object] | None = None) -> None:
+    def command(self, statement: str, parameters: Mapping[str, object] | None = None) -> None:
         """Run a statement that answers nothing."""
         with self._mapped():
-            self._client().command(sql, parameters=parameters)
+            self._client().command(statement, parameters=parameters)
 
-    def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> pa.Table:
+    def query(self, statement: str, parameters: Mapping[str, object] | None = None) -> pa.Table:
         """The answer to a query, each column in one chunk; low-cardinality strings are dictionary-encoded."""
         with self._mapped():
-            answer = self._client().raw_query(sql, parameters, fmt="Arrow")
+            answer = self._client().raw_query(statement, parameters, fmt="Arrow")
             return pa.ipc.open_file(pa.py_buffer(answer)).read_all().unify_dictionaries().combine_chunks()
 
     def insert(self, table: str, rows: pa.Table) -> None:
