@@ -83,6 +83,22 @@ class Database:
         with self._writer, self._connected(None) as connection:
             connection.exec_driver_sql("PRAGMA journal_mode = WAL")
 
+    def copy(self, path: Path) -> None:
+        """A new SQLite file with what this one holds at one moment."""
+        if self.engine.dialect.name != "sqlite":
+            raise UserError(f"{self.where} is backed up with its own tools, such as pg_dump; the rest without it")
+        with self._reader, self._connected(None) as connection:
+            connection.exec_driver_sql("VACUUM INTO ?", (str(path),))
+        path.chmod(0o600)
+
+    def scrub(self) -> None:
+        """Leave nothing of what was overwritten or deleted in the file; servers see to that themselves (VACUUM)."""
+        if self.engine.dialect.name != "sqlite":
+            return
+        with self._writer, self._connected(None) as connection:
+            connection.exec_driver_sql("VACUUM")
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
     @contextmanager
     def _connected(self, begin: str | None) -> Iterator[Connection]:
         if self._closed:

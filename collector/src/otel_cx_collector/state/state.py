@@ -3,7 +3,7 @@
 It does not need the store: with ClickHouse dead, what was decided is still delivered.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Self
 
@@ -14,7 +14,7 @@ from otel_cx_collector.decide.words import Record
 from otel_cx_collector.incidents.words import Incident
 from otel_cx_collector.measure.figures import BurnAlert
 from otel_cx_collector.notify.words import Notice
-from otel_cx_collector.state import database, history, judged, outbox, postgres
+from otel_cx_collector.state import database, erasure, history, judged, outbox, postgres
 from otel_cx_collector.state.database import Database
 from otel_cx_collector.state.migrate import migrate
 from otel_cx_collector.state.tables import ALERTS, INCIDENTS, KEPT, NOTICES, RECORDS
@@ -219,6 +219,20 @@ class State:
         with self._database.writing() as connection:
             if connection.execute(update(KEPT).where(KEPT.c.name == name).values(text=text)).rowcount == 0:
                 connection.execute(insert(KEPT).values(name=name, text=text))
+
+    def erase(self, pseudonym: str, change: Callable[[str, str], str]) -> dict[str, int]:
+        """Rewrite every text that may hold a pseudonym, history included; how many were changed, by table.
+
+        ``change`` is given the name under which a text was kept ('' for all others) and the text.
+        """
+        with self._database.writing() as connection:
+            counts = erasure.erase(connection, pseudonym, change)
+        self._database.scrub()
+        return counts
+
+    def copy(self, path: Path) -> None:
+        """Write all of it, as of one moment, into a new file. Raises UserError when it is not in a file of its own."""
+        self._database.copy(path)
 
     def prune(self, now_s: int) -> int:
         """Delete what is older than ``Retention`` says, at most its ``rows`` of each table; how many rows that were."""

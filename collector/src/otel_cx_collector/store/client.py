@@ -13,10 +13,11 @@ import pyarrow.compute as pc
 
 from otel_cx_collector.clock import now_ns
 from otel_cx_collector.config import StoreLimits
+from otel_cx_collector.errors import UserError
 from otel_cx_collector.events import MINUTE_S, NS, SIGNAL_SCHEMA, Fact, fact_batch, facts_of
 from otel_cx_collector.store import sql
 from otel_cx_collector.store.database import Database
-from otel_cx_collector.store.engine import Engine, StoreError
+from otel_cx_collector.store.engine import Engine, StoreError, quoted
 from otel_cx_collector.store.migrate import migrate
 from otel_cx_collector.store.rollups import RollupTables
 
@@ -194,6 +195,47 @@ class Store(RollupTables):
         rows = self._engine.query(sql.query("stats")).to_pylist()
         tables = ("steps", "heartbeats", "facts", "signals")
         return dict.fromkeys(tables, TableSize()) | {row.pop("table"): TableSize(**row) for row in rows}
+
+    def erase(self, column: str, pseudonym: str) -> dict[str, int]:
+        """Delete what is of one ``customer`` or ``account``; how many copies of rows that were, by table.
+
+        They are gone from every answer when this returns, and from the disk some ten minutes later. Roll-ups keep their
+        counts. What is inserted meanwhile or afterwards stays: let the log forget it first.
+        """
+        if column not in {"customer", "account"}:
+            raise ValueError(f"rows are not erased by {column!r}; erase a customer or an account")
+        asked: dict[str, object] = {"column": column, "pseudonym": pseudonym}
+        found = {"steps": 0, "facts": 0}
+        for holder in self._holders():
+            (row,) = holder.query(sql.query("erase_count"), asked).to_pylist()
+            digest = {"column": column, "digest": row.pop("digest")}
+            for table, count in row.items():
+                found[table] += count
+            if row["steps"]:
+                holder.command(sql.query("erase_steps"), digest)
+            if row["facts"]:
+                holder.command(sql.query("erase_facts"), digest)
+        return found
+
+    def _holders(self) -> Sequence[Database]:
+        """Each database whose tables hold rows."""
+        return [self._engine]
+
+    def back_up(self, directory: Path) -> None:
+        """Copy all tables as they are now into ``directory``, which must not exist. Inserts go on meanwhile."""
+        self._engine.command(sql.query("back_up").replace("DIRECTORY", quoted(str(directory.absolute()))))
+
+    @staticmethod
+    def restore(path: Path, directory: Path) -> None:
+        """Make a store in ``path`` out of what ``back_up`` wrote. Raises UserError when there is something already."""
+        if path.exists() and any(path.iterdir()):
+            raise UserError(f"{path} is not empty; restore into a directory that does not exist yet")
+        engine = Engine(path, StoreLimits())
+        try:
+            engine.command(sql.query("restore").replace("DIRECTORY", quoted(str(directory.absolute()))))
+            engine.sync()
+        finally:
+            engine.close()
 
     def close(self) -> None:
         """Wait for inserts and let go of the directory."""

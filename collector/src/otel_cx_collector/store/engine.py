@@ -84,7 +84,7 @@ class Engine:
             with pa.ipc.new_file(file, rows.schema) as writer:
                 writer.write_table(rows.combine_chunks())
             file.flush()
-            self._client().command(f"INSERT INTO {table} ({columns}) FROM INFILE {_quoted(file.name)} FORMAT Arrow")
+            self._client().command(f"INSERT INTO {table} ({columns}) FROM INFILE {quoted(file.name)} FORMAT Arrow")
 
     def sync(self) -> None:
         """Make every file durable. The engine does so for rows, but not for the tables that statements make."""
@@ -130,7 +130,10 @@ class Engine:
             interface="chdb",
             path=str(self.path / "chdb"),
             settings=settings,
-            chdb_options={"max_server_memory_usage": limits.memory_bytes},
+            chdb_options={
+                "max_server_memory_usage": limits.memory_bytes,
+                "backups.allowed_path": "/",  # where this process may write is for the system to say
+            },
         )
 
 
@@ -142,7 +145,7 @@ def _mapped() -> Iterator[None]:
         raise StoreError(plain(error)) from error
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """A string literal, where the engine takes no parameter."""
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"

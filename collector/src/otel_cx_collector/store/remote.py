@@ -1,5 +1,6 @@
 """The store on ClickHouse servers: the same questions as the embedded one, asked of one server or of a cluster."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +12,7 @@ from otel_cx_collector.events import STORED_NS
 from otel_cx_collector.store import sql
 from otel_cx_collector.store.client import Store, TableSize
 from otel_cx_collector.store.cluster import Cluster
+from otel_cx_collector.store.database import Database
 from otel_cx_collector.store.engine import StoreError
 from otel_cx_collector.store.server import INSERT_S
 
@@ -70,6 +72,9 @@ class RemoteStore(Store):
                 known = total[name]
                 total[name] = TableSize(known.rows + size.rows, known.bytes + size.bytes, known.parts + size.parts)
         return total
+
+    def _holders(self) -> Sequence[Database]:
+        return self._servers.everywhere()
 
     def _stamp(self) -> int:
         """Earlier by the overlap: what is seen only later has a later stamp, and is counted again."""
