@@ -9,29 +9,21 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from otel_cx_collector import clock
 from otel_cx_collector.answers import Answers
-from otel_cx_collector.beat import Beater
 from otel_cx_collector.config import Settings
 from otel_cx_collector.control import Control
-from otel_cx_collector.errors import Unavailable
 from otel_cx_collector.health import Health
-from otel_cx_collector.ingest import Ingest, hash_keys
+from otel_cx_collector.ingest import hash_keys
 from otel_cx_collector.inventory import Inventory
-from otel_cx_collector.log import Log
+from otel_cx_collector.node import LeftOver, Node, logs_left_over
 from otel_cx_collector.notify.courier import Courier
-from otel_cx_collector.receive import Access, Counts, GrpcReceiver, HttpReceiver, InFlight, ReceiveLimits
 from otel_cx_collector.state import FILE, State
-from otel_cx_collector.store import Flusher, Store
+from otel_cx_collector.store import Store
 from otel_cx_collector.traffic import unmapped
-from otel_cx_collector.views.source import Intake
 from otel_cx_collector.web import WebServer, WebSettings
-
-GRACE_S: Final = 5.0
-FLUSH_TIMEOUT_S: Final = 10.0
-"""A round waits this long for what was acknowledged before it to be stored; then it is late, and says so."""
+from otel_cx_collector.workers import Workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +37,16 @@ class Ports:
 
 
 class App:
-    """The collector as one process. ``start`` once, ``stop`` once."""
+    """The collector on one machine. ``start`` once, ``stop`` once.
 
-    def __init__(self, settings: Settings, inventory: Inventory, now_ns: Callable[[], int] = clock.now_ns) -> None:
+    With ``workers`` above 1 so many processes take telemetry, and this one has the rest.
+    """
+
+    def __init__(
+        self, settings: Settings, inventory: Inventory, now_ns: Callable[[], int] = clock.now_ns, *, workers: int = 1
+    ) -> None:
         self._settings = settings
+        self._workers = workers
         self._inventory = inventory
         self._now_ns = now_ns
         self._stack = ExitStack()
@@ -70,23 +68,35 @@ class App:
     def _start(self) -> Ports:
         settings, stack = self._settings, self._stack
         store = stack.enter_context(Store(settings.data / "store", settings.chdb, self._now_ns))
-        rows = stack.enter_context(Log(settings.data / "log", settings.log))
-        flusher = Flusher(rows, store, settings.chdb)
-        flusher.start()
-        stack.callback(flusher.stop, FLUSH_TIMEOUT_S)
-        ingest = Ingest(self._inventory, settings, rows, self._now_ns)
-        beater = Beater(_node(settings.data), store, self._now_ns, lambda: _flushed(flusher), ingest.took_all)
-        control, web_port = self._judge(
-            store, beater.beat, lambda: ingest.intake(flusher, settings.log.max_bytes), ingest
-        )
-        health = Health(settings.health, lambda: "" if control.round else "the first evaluation is still under way")
+        node, left = self._ingest(store)
+        node.start()
+
+        def prepare() -> None:
+            left.flush()
+            node.beat()
+
+        control, web_port = self._judge(store, prepare, node)
+        health = Health(settings.health, lambda: node.problem() or _unjudged(control))
         health_port = health.start()
         stack.callback(health.stop)
-        return self._receive(ingest, web_port, health_port)
+        ports = node.receive()  # last of all, when everything it needs is there
+        stack.callback(node.deafen)
+        return Ports(grpc=ports.grpc, http=ports.http, web=web_port, health=health_port)
 
-    def _judge(
-        self, store: Store, prepare: Callable[[], None], counters: Callable[[], Intake], ingest: Ingest
-    ) -> tuple[Control, int]:
+    def _ingest(self, store: Store) -> tuple[Node | Workers, LeftOver]:
+        """What takes telemetry, not started yet, and what brings home the logs of an earlier run with other workers."""
+        settings, stack, name = self._settings, self._stack, _node(self._settings.data)
+        node: Node | Workers
+        if self._workers > 1:
+            node = Workers(self._workers, name, settings, self._inventory, store)
+        else:
+            node = Node(name, settings.data / "log", settings, self._inventory, store, self._now_ns)
+        stack.callback(node.stop)
+        left = LeftOver(logs_left_over(settings.data, node.directories), settings, store)
+        stack.callback(left.stop)
+        return node, left
+
+    def _judge(self, store: Store, prepare: Callable[[], None], node: Node | Workers) -> tuple[Control, int]:
         """Control, its pages and its courier; the port of the pages."""
         settings, stack = self._settings, self._stack
         place = settings.data / FILE if settings.control == "sqlite" else settings.control
@@ -97,10 +107,10 @@ class App:
             state=state,
             clock=self._now_ns,
             prepare=prepare,
-            counters=counters,
+            counters=node.intake,
             url=self._url,
         )
-        answers = Answers(control, lambda: unmapped(ingest.traffic.observed(), self._inventory))
+        answers = Answers(control, lambda: unmapped(node.observed(), self._inventory))
         web = WebServer(answers, _web(settings))
         web_port = web.start()
         stack.callback(web.stop)
@@ -109,7 +119,7 @@ class App:
         control.start()
         stack.callback(control.stop)
         self._reloads.append(lambda inventory: self._rejudge(control, state, inventory))
-        self._reloads.append(ingest.use)
+        self._reloads.append(node.use)
         return control, web_port
 
     def _deliver(self, control: Control, state: State) -> None:
@@ -150,29 +160,13 @@ class App:
         """Where people find the pages, for links in notices."""
         return self._settings.web_url.rstrip("/") or f"http://{self._settings.web}"
 
-    def _receive(self, ingest: Ingest, web_port: int, health_port: int) -> Ports:
-        """Take traffic: last of all, when everything it needs is there."""
-        settings = self._settings
-        limits = ReceiveLimits(wire_bytes=settings.limits.wire_bytes, body_bytes=settings.limits.message_bytes)
-        counts, in_flight = Counts(), InFlight(limits.in_flight_bytes)
-        access = Access(token_file=settings.token_file, allow_unauthenticated=settings.allow_unauthenticated)
-        grpc = GrpcReceiver(settings.grpc, ingest, limits, access=access, counts=counts, in_flight=in_flight)
-        http = HttpReceiver(settings.http, ingest, limits, access=access, counts=counts, in_flight=in_flight)
-        grpc_port = grpc.start()
-        self._stack.callback(grpc.stop, GRACE_S)
-        http_port = http.start()
-        self._stack.callback(http.stop, GRACE_S)
-        return Ports(grpc=grpc_port, http=http_port, web=web_port, health=health_port)
-
     def stop(self) -> None:
         """Take no more, store what was acknowledged, let go of everything: in the opposite order of the start."""
         self._stack.close()
 
 
-def _flushed(flusher: Flusher) -> None:
-    if not flusher.flush(FLUSH_TIMEOUT_S):
-        reason = flusher.state.last_error or f"not done within {FLUSH_TIMEOUT_S:g} s"
-        raise Unavailable(f"what was received is not stored yet: {reason}; the log keeps it and tries again")
+def _unjudged(control: Control) -> str:
+    return "" if control.round else "the first evaluation is still under way"
 
 
 def _node(data: Path) -> str:

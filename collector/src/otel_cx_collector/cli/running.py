@@ -21,6 +21,9 @@ EMPTY: Final = "journeys: {}"
 def run(
     config_file: Annotated[Path | None, typer.Option("--config", help="Settings; every one has a default.")] = None,
     inventory_file: InventoryOption = INVENTORY,
+    workers: Annotated[
+        int, typer.Option(min=0, max=64, help="Processes that take telemetry; up to 1: this one does it.")
+    ] = 1,
 ) -> None:
     """Receive OTLP, judge journeys, serve the pages, until SIGINT or SIGTERM."""
     from otel_cx_collector.app import App  # seconds of imports that no other command needs
@@ -31,7 +34,7 @@ def run(
     found = _inventory_or_none(inventory_file)
     for sentence in remarks(found):
         log.warning(sentence, inventory=str(inventory_file))
-    app = App(settings, found)
+    app = App(settings, found, workers=workers)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

@@ -1,6 +1,7 @@
 """OTLP over gRPC: three unary methods with raw bytes. Not the meaning of a request, which is the sink's."""
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -9,13 +10,15 @@ from urllib.parse import unquote
 
 import grpc
 
+from otel_cx_collector.clock import now_ns
 from otel_cx_collector.errors import UserError
-from otel_cx_collector.receive.answers import Refused, clean, crowded, status, success_body, unavailable
+from otel_cx_collector.receive.answers import Refused, clean, crowded, queued, status, success_body, unavailable
 from otel_cx_collector.receive.auth import Access, Tokens, client
 from otel_cx_collector.receive.compression import Compression, sniff
 from otel_cx_collector.receive.counts import Counts, Reason, Transport
 from otel_cx_collector.receive.desk import Desk, Request
 from otel_cx_collector.receive.limits import InFlight, InFlightFull, ReceiveLimits
+from otel_cx_collector.receive.line import NS, PATIENCE
 from otel_cx_collector.receive.listen import Address, bind, listen_address
 from otel_cx_collector.receive.sink import Answer, Encoding, Signal, Sink
 
@@ -47,8 +50,9 @@ class GrpcReceiver:
         access: Access | None = None,
         counts: Counts | None = None,
         in_flight: InFlight | None = None,
+        shared: bool = False,
     ) -> None:
-        """Check the settings.
+        """Check the settings; ``shared``: other processes of ours listen on the port as well.
 
         Raises:
             UserError: the endpoint is no address, or open to others without authentication; or a token file is bad.
@@ -56,13 +60,14 @@ class GrpcReceiver:
         access = access or Access()
         self._limits = limits or ReceiveLimits()
         self._address = listen_address(endpoint, access)
+        self._shared = shared
         self.counts = counts or Counts()
         self._in_flight = in_flight or InFlight(self._limits.in_flight_bytes, self._limits.client_share)
         self._desk = Desk(Transport.GRPC, sink, self._limits, self.counts)
         self._stalls = _Stalls(self._limits.body_s)
         self._workers = ThreadPoolExecutor(self._limits.workers, "otlp-grpc")
         self._refusers = ThreadPoolExecutor(_REFUSERS, "otlp-grpc-refuse")
-        self._service = _Service(Tokens.load(access), self._limits.calls, self._export, self._refuse, self._refusers)
+        self._service = _Service(Tokens.load(access), self._limits, self._export, self._refuse, self._refusers)
         self._server: grpc.Server | None = None
 
     def start(self) -> int:
@@ -71,8 +76,10 @@ class GrpcReceiver:
         Raises:
             UserError: the address cannot be bound.
         """
-        server = grpc.server(self._workers, handlers=[self._service], options=_options(self._limits))
-        port = _listen(server, self._address)
+        server = grpc.server(
+            self._workers, handlers=[self._service], options=_options(self._limits, shared=self._shared)
+        )
+        port = _listen(server, self._address, shared=self._shared)
         self._stalls.start()
         server.start()
         self._server = server
@@ -139,15 +146,17 @@ class _Service(grpc.GenericRpcHandler):
     def __init__(
         self,
         tokens: Tokens,
-        calls_max: int,
+        limits: ReceiveLimits,
         export: Callable[[Signal, int, Iterator[bytes], grpc.ServicerContext], bytes],
         refuse: Callable[[Signal, Refused, Iterator[bytes], grpc.ServicerContext], bytes],
         refusers: ThreadPoolExecutor,
     ) -> None:
         self.stopping = False
         self._tokens = tokens
-        self._calls_max = calls_max
+        self._limits = limits
         self._calls = 0
+        self._arrived_ns: deque[int] = deque()
+        """When the calls came that wait for a worker, which takes them in this order."""
         self._lock = threading.Lock()
         self._export = export
         self._refuse = refuse
@@ -176,19 +185,30 @@ class _Service(grpc.GenericRpcHandler):
         if self.stopping:
             return unavailable(Reason.STOPPING, "the collector is stopping; send again")
         with self._lock:
-            if self._calls >= self._calls_max:
+            if self._calls >= self._limits.calls:
                 return unavailable(
                     Reason.TOO_MANY_CALLS, f"{self._calls} calls are waiting (calls); send again, or raise it"
                 )
+            if self._arrived_ns and self._waited_ns(self._arrived_ns[0]) > self._limits.queue_s * NS:
+                return queued(self._limits)
             self._calls += 1
+            self._arrived_ns.append(now_ns())
         return None
 
     def _counted(self, signal: Signal, token: int, messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
+        with self._lock:
+            waited_ns = self._waited_ns(self._arrived_ns.popleft())
         try:
+            if waited_ns > PATIENCE * self._limits.queue_s * NS:
+                return self._refuse(signal, queued(self._limits), messages, context)
             return self._export(signal, token, messages, context)
         finally:
             with self._lock:
                 self._calls -= 1
+
+    @staticmethod
+    def _waited_ns(since_ns: int) -> int:
+        return now_ns() - since_ns
 
 
 class _Behaviour:
@@ -255,9 +275,9 @@ def _ended(context: grpc.ServicerContext) -> bool:
     return not context.add_callback(ended.set) or ended.wait(_SECOND_EVENT_S)
 
 
-def _listen(server: grpc.Server, address: Address) -> int:
+def _listen(server: grpc.Server, address: Address, *, shared: bool) -> int:
     """Bind; a socket of our own goes first, because grpcio does not say why it fails."""
-    bind("OTLP/gRPC", address, backlog=1).close()
+    bind("OTLP/gRPC", address, backlog=1, shared=shared).close()
     try:
         return server.add_insecure_port(str(address))
     except RuntimeError as error:
@@ -282,9 +302,9 @@ def _address(peer: str) -> str:
     return unquote(rest.rpartition(":")[0]).strip("[]")
 
 
-def _options(limits: ReceiveLimits) -> list[tuple[str, int]]:
+def _options(limits: ReceiveLimits, *, shared: bool) -> list[tuple[str, int]]:
     return [
-        ("grpc.so_reuseport", 0),
+        ("grpc.so_reuseport", int(shared)),
         ("grpc.max_receive_message_length", limits.wire_bytes),
         ("grpc.per_message_decompression", 0),  # we inflate: within limits, and charged to the bytes in flight
         ("grpc.max_metadata_size", limits.head_bytes),

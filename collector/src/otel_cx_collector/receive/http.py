@@ -6,6 +6,7 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from email.utils import formatdate
+from functools import partial
 from typing import Final
 
 from otel_cx_collector.clock import now_ns
@@ -14,6 +15,7 @@ from otel_cx_collector.receive.connection import Connection, Done
 from otel_cx_collector.receive.counts import Counts, Transport
 from otel_cx_collector.receive.desk import Desk, Request
 from otel_cx_collector.receive.limits import InFlight, ReceiveLimits
+from otel_cx_collector.receive.line import Line
 from otel_cx_collector.receive.listen import bind, listen_address
 from otel_cx_collector.receive.route import Router
 from otel_cx_collector.receive.sink import Encoding, Signal, Sink
@@ -40,8 +42,9 @@ class HttpReceiver:
         access: Access | None = None,
         counts: Counts | None = None,
         in_flight: InFlight | None = None,
+        shared: bool = False,
     ) -> None:
-        """Check the settings.
+        """Check the settings; ``shared``: other processes of ours listen on the port as well.
 
         Raises:
             UserError: the endpoint is no address, or open to others without authentication; or a token file is bad.
@@ -50,6 +53,7 @@ class HttpReceiver:
         limits = limits or ReceiveLimits()
         self.counts = counts or Counts()
         self._address = listen_address(endpoint, access)
+        self._shared = shared
         self._server = _Server(
             limits,
             Router(limits, access, Tokens.load(access)),
@@ -64,7 +68,8 @@ class HttpReceiver:
         Raises:
             UserError: the address cannot be bound.
         """
-        listening = bind("OTLP/HTTP", self._address, backlog=self._server.limits.connections)
+        backlog = self._server.limits.connections
+        listening = bind("OTLP/HTTP", self._address, backlog, shared=self._shared)
         started: Future[None] = Future()
         self._thread = threading.Thread(
             target=self._server.run, args=(listening, started), name="otlp-http", daemon=True
@@ -92,6 +97,7 @@ class _Server:
         self.desk = desk
         self.in_flight = in_flight
         self.workers = ThreadPoolExecutor(limits.workers, "otlp-http-worker")
+        self.line = Line(limits.queue_s, now_ns)
         self.stopping = False
         self.date = ""
         self._connections: set[Connection] = set()
@@ -128,10 +134,12 @@ class _Server:
 
     def work(self, request: Request, signal: Signal, encoding: Encoding, done: Done) -> None:
         """Have ``request`` served by a worker; ``done`` is called with the outcome."""
-        self.workers.submit(self._work, request, signal, encoding, done)
+        job = partial(self._work, request, signal, encoding, done)
+        self.line.put(request.hold.client or "", len(request.wire), job)
+        self.workers.submit(self.line.take)
 
-    def _work(self, request: Request, signal: Signal, encoding: Encoding, done: Done) -> None:
-        outcome = self.desk.serve(request, signal, encoding)
+    def _work(self, request: Request, signal: Signal, encoding: Encoding, done: Done, late: bool) -> None:
+        outcome = self.desk.turn_away(request) if late else self.desk.serve(request, signal, encoding)
         with suppress(RuntimeError):  # the loop is closed when the grace has passed: there is nobody to answer
             self._loop.call_soon_threadsafe(done, outcome)
 

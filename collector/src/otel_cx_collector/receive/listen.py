@@ -4,6 +4,8 @@ import errno
 import ipaddress
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 from otel_cx_collector.errors import UserError
@@ -53,15 +55,42 @@ def listen_address(endpoint: str, access: Access) -> Address:
     return address
 
 
-def bind(what: str, address: Address, backlog: int) -> socket.socket:
-    """A listening socket; never shared with another process, so that a taken port is an error and not half the data.
+def bind(what: str, address: Address, backlog: int, *, shared: bool = False) -> socket.socket:
+    """A listening socket; shared with other processes only on request: a taken port is an error and not half the data.
 
     Raises:
         UserError: the address cannot be bound; the message says why and what to do.
     """
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    with _told(what, address):
+        return socket.create_server(address, family=family, backlog=backlog, reuse_port=shared)
+
+
+def reserve(what: str, endpoint: str, access: Access) -> socket.socket:
+    """A socket that holds an endpoint's port for the processes that share it, and listens to nobody itself.
+
+    Raises:
+        UserError: as listen_address and bind.
+    """
+    address = listen_address(endpoint, access)
+    bind(what, address, backlog=1).close()  # whoever has it alone, or shares it with others
+    held = socket.socket(socket.AF_INET6 if ":" in address.host else socket.AF_INET)
     try:
-        return socket.create_server(address, family=family, backlog=backlog, reuse_port=False)
+        with _told(what, address):
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            held.bind(address)
+    except BaseException:
+        held.close()
+        raise
+    return held
+
+
+@contextmanager
+def _told(what: str, address: Address) -> Iterator[None]:
+    """Failures to listen as UserErrors."""
+    try:
+        yield
     except OSError as error:
         number = error.errno or 0
         reason = os.strerror(number) if number > 0 else str(error)
