@@ -114,6 +114,8 @@ class Outcomes:
     statuses: dict[str, int] = field(default_factory=dict)
     unanswered: int = 0
     not_sent: int = 0
+    in_time: int = 0
+    """Acknowledged before the schedule ended."""
 
 
 class Connection:
@@ -178,6 +180,7 @@ def offer(source: str, port: int, rate: float, seconds: float, batch: Batch, fir
             took = time.monotonic() - start
             with lock:
                 _note(outcomes, first + number, status, took)
+                outcomes.in_time += status == 200 and time.monotonic() <= began + seconds
         connection.close()
 
     running = [threading.Thread(target=run) for _ in range(threads)]
@@ -324,7 +327,7 @@ def measure(collector: Collector, seconds: float, batch: Batch, spans: int, step
     normal = offer(SMALL, port, 20, 2, tiny, 1 << 30, 1)
     full_s = max(2.0, seconds / 6)
     closed = big_clients(port, 0, full_s, spans, steps, threads=8, first=16)
-    capacity = sum(len(each.acknowledged) for each in closed) / full_s
+    capacity = sum(each.in_time for each in closed) / full_s
     before_kib = collector.rss_kib()
     small: list[Outcomes] = []
     beside = threading.Thread(target=lambda: small.append(offer(SMALL, port, SMALL_RATE, seconds, tiny, 3 << 30, 4)))
@@ -336,7 +339,7 @@ def measure(collector: Collector, seconds: float, batch: Batch, spans: int, step
     bigs = [*closed, *crowd]
     tinies = [normal, small[0], probes]
     lost, sent = missing(collector.stored(), [(bigs, batch.steps), (tinies, tiny.steps)])
-    taken = sum(len(each.acknowledged) for each in crowd)
+    taken = sum(each.in_time for each in crowd)
     statuses: Counter[str] = sum((Counter(each.statuses) for each in crowd), Counter())
     return Result(
         capacity_batches_s=round(capacity, 1),

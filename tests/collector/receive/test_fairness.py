@@ -254,6 +254,23 @@ def test_requests_sent_ahead_are_answered_in_their_order_though_there_is_no_room
     assert [answer.status for answer in answers] == [200, 503, 200]
 
 
+def test_room_is_taken_for_what_a_head_announces_and_given_back_whatever_is_answered() -> None:
+    sink = FakeSink()
+    with http_server(sink, LIMITS) as served:
+        in_flight = served.receiver._server.in_flight
+        with connect(served.port, BIG) as wire:
+            wire.sendall(head(*HEAD, f"Content-Length: {KIB}"))
+            until(lambda: in_flight.used_bytes == KIB)
+            wire.sendall(bytes(KIB))
+            assert replies(wire.recv(4 * KIB))[0].status == 200
+        ask = ("Access-Control-Request-Method: POST", "Origin: https://shop.example", "Content-Length: 4")
+        for first in ("OPTIONS /v1/traces HTTP/1.1", "POST /nowhere HTTP/1.1", "GET /v1/traces HTTP/1.1"):
+            with connect(served.port, BIG) as wire:
+                wire.sendall(head(first, *ask) + b"body")
+                assert wire.recv(4 * KIB)
+        assert in_flight.used_bytes == 0
+
+
 # ------------------------------------------------------------------ over gRPC
 
 

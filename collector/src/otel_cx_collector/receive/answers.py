@@ -23,7 +23,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from otel_cx_collector.receive.counts import Reason
-from otel_cx_collector.receive.limits import InFlightFull, ShareFull
+from otel_cx_collector.receive.limits import InFlightFull, ReceiveLimits, ShareFull
 from otel_cx_collector.receive.sink import Answer, Encoding, Signal
 
 RETRY_AFTER_S: Final = (1, 2, 3)
@@ -62,6 +62,7 @@ STATUSES: Final[dict[Reason, Statuses]] = {
     Reason.FAILED: Statuses(Code.UNAVAILABLE, 503),
     Reason.IN_FLIGHT_FULL: Statuses(Code.UNAVAILABLE, 503),
     Reason.CLIENT_SHARE: Statuses(Code.UNAVAILABLE, 503),
+    Reason.QUEUE_TOO_LONG: Statuses(Code.UNAVAILABLE, 503),
     Reason.TOO_MANY_CALLS: Statuses(Code.UNAVAILABLE, 503),
     Reason.TOO_MANY_CONNECTIONS: Statuses(Code.UNAVAILABLE, 503),
     Reason.STOPPING: Statuses(Code.UNAVAILABLE, 503),
@@ -110,6 +111,12 @@ def unavailable(reason: Reason, message: str, retry_after_s: int | None = None) 
 def crowded(error: InFlightFull) -> Refused:
     """The refusal of a request that finds no room in flight."""
     return unavailable(Reason.CLIENT_SHARE if isinstance(error, ShareFull) else Reason.IN_FLIGHT_FULL, str(error))
+
+
+def queued(limits: ReceiveLimits) -> Refused:
+    """The refusal of a request that would wait too long for a worker."""
+    message = f"requests have waited over {limits.queue_s} s for a worker (queue_s); send again"
+    return unavailable(Reason.QUEUE_TOO_LONG, message)
 
 
 def clean(message: str) -> str:

@@ -3,19 +3,19 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from enum import Enum, auto
 from functools import partial
 from typing import Final, Protocol
 
 import httptools
 
-from otel_cx_collector.receive.answers import Refused, crowded, unavailable
+from otel_cx_collector.receive.answers import Refused, crowded, queued, unavailable
 from otel_cx_collector.receive.auth import client
 from otel_cx_collector.receive.compression import Compression
 from otel_cx_collector.receive.counts import Reason
 from otel_cx_collector.receive.desk import Desk, Request
+from otel_cx_collector.receive.exchange import Exchange, Phase
 from otel_cx_collector.receive.limits import InFlight, InFlightFull, ReceiveLimits
+from otel_cx_collector.receive.line import Line
 from otel_cx_collector.receive.render import CONTINUE, render
 from otel_cx_collector.receive.route import READ_HEADERS, Head, Judgement, Route, Router
 from otel_cx_collector.receive.sink import Answer, Encoding, Signal
@@ -31,6 +31,8 @@ class Host(Protocol):
     router: Router
     desk: Desk
     in_flight: InFlight
+    line: Line
+    buffer: memoryview
     stopping: bool
     date: str
     """For the Date header of answers."""
@@ -52,38 +54,7 @@ class Host(Protocol):
         ...
 
 
-class Phase(Enum):
-    """What is being received."""
-
-    IDLE = auto()
-    HEAD = auto()
-    BODY = auto()
-    LINGER = auto()
-    """Nothing any more: what still comes is dropped."""
-
-
-@dataclass(slots=True)
-class Exchange:
-    """One request on this connection and what is known of its answer."""
-
-    request: Request
-    judgement: Judgement
-    refused: Refused | None
-    keep_alive: bool
-    bodiless: bool = False
-    """HEAD: the answer's body is left out."""
-    answered: bool = False
-    """Before its body was read: what still comes of it is dropped."""
-    chunks: list[bytes] = field(default_factory=list)
-
-    def refuse(self, refused: Refused) -> None:
-        """Keep nothing of the body, neither what came nor what will come."""
-        self.refused = refused
-        self.chunks.clear()
-        self.request.hold.release()
-
-
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """Requests are answered in the order they came, one at a time.
 
     A refused request is read to its end, so that a client in the middle of its body sees the answer. Nothing of such a
@@ -132,8 +103,13 @@ class Connection(asyncio.Protocol):
         self._phase = Phase.LINGER
         self._drop()
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the size is ours to choose
+        """Where the next bytes are put: every connection takes them out before another one reads."""
+        return self._host.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Feed the parser, which calls the methods below."""
+        data = self._host.buffer[:nbytes]
         if self._phase is Phase.LINGER:
             return
         self._silent_bytes += len(data)
@@ -218,11 +194,12 @@ class Connection(asyncio.Protocol):
         method = self._parser.get_method().decode("latin-1")
         judgement = self._host.router.judge(Head(method, self._target, self._headers))
         request = Request(*judgement.route, self._host.in_flight.hold(client(judgement.token, self._address)))
-        crowd = None if judgement.refused else self._crowd(request)
+        refused = self._refusal() or judgement.refused
+        crowd = None if refused or judgement.preflight else self._crowd(request)
         exchange = Exchange(
             request,
             judgement,
-            self._refusal() or judgement.refused or crowd,
+            refused or crowd,
             keep_alive=self._parser.should_keep_alive() and not self._surplus,
             bodiless=method == "HEAD",
         )
@@ -248,7 +225,7 @@ class Connection(asyncio.Protocol):
             exchange.refuse(oversize)
             return
         try:
-            exchange.request.hold.grow(len(body))
+            exchange.request.hold.grow(max(0, exchange.request.wire_bytes - exchange.request.hold.held_bytes))
         except InFlightFull as error:
             exchange.refuse(crowded(error))
             return
@@ -269,13 +246,13 @@ class Connection(asyncio.Protocol):
 
     # Reading
 
-    def _feed(self, data: bytes) -> None:
+    def _feed(self, data: memoryview) -> None:
         """Parse ``data``, passing over offers to upgrade.
 
         RFC 9110 7.8 lets a server ignore Upgrade, and clients that offer h2c send a body all the same. The parser stops
         after such a head, so another one reads the head again without the offer.
         """
-        rest = memoryview(data)
+        rest = data
         while self._phase is not Phase.LINGER:
             try:
                 self._parser.feed_data(rest)
@@ -301,9 +278,14 @@ class Connection(asyncio.Protocol):
         return self._head_too_large() if self._head_bytes > self._limits.head_bytes else None
 
     def _crowd(self, request: Request) -> Refused | None:
-        """Whether there is no room for a body of the size announced; one in chunks is measured as it comes."""
+        """Take room for a body of the size announced, if there is any, and a worker for it in time.
+
+        One in chunks is measured as it comes.
+        """
+        if self._host.line.is_long(request.hold.client or ""):
+            return queued(self._limits)
         try:
-            request.hold.check(int(self._headers.get("content-length", "0")))
+            request.hold.grow(int(self._headers.get("content-length", "0")))
         except InFlightFull as error:
             return crowded(error)
         return None
@@ -366,6 +348,7 @@ class Connection(asyncio.Protocol):
 
     def _answer(self, exchange: Exchange, outcome: Answer | Refused | None) -> None:
         """Write the answer; ``outcome`` None answers a preflight, which is no request for telemetry to count."""
+        exchange.request.hold.release()
         if outcome is not None:
             self._host.desk.count(exchange.request, outcome)
         if self._transport.is_closing():

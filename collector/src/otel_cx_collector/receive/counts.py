@@ -24,6 +24,7 @@ class Reason(StrEnum):
     FAILED = "failed"
     IN_FLIGHT_FULL = "in_flight_full"
     CLIENT_SHARE = "client_share"
+    QUEUE_TOO_LONG = "queue_too_long"
     TOO_MANY_CALLS = "too_many_calls"
     TOO_MANY_CONNECTIONS = "too_many_connections"
     STOPPING = "stopping"

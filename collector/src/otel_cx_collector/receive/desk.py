@@ -9,7 +9,7 @@ from otel_cx_collector.clock import now_ns
 from otel_cx_collector.decode import BadRequest, TooLarge
 from otel_cx_collector.errors import Unavailable
 from otel_cx_collector.logbook import Repeated
-from otel_cx_collector.receive.answers import OK, STATUSES, Refused, crowded, taken, unavailable
+from otel_cx_collector.receive.answers import OK, STATUSES, Refused, crowded, queued, taken, unavailable
 from otel_cx_collector.receive.compression import Compression, inflate
 from otel_cx_collector.receive.counts import Counts, Kind, Reason, Transport
 from otel_cx_collector.receive.limits import Hold, InFlightFull, ReceiveLimits
@@ -63,6 +63,12 @@ class Desk:
         finally:
             request.wire = b""
             request.hold.release()
+
+    def turn_away(self, request: Request) -> Refused:
+        """Its turn came too late; gives the request's bytes back."""
+        request.wire = b""
+        request.hold.release()
+        return queued(self._limits)
 
     def failed(self, error: Exception) -> Refused:
         """What to answer after a defect of ours: the Go Collector too has its clients come back after one."""

@@ -22,6 +22,8 @@ from otel_cx_collector.receive.sink import Encoding, Signal, Sink
 
 _SWEEP_S: Final = 1.0
 """How often deadlines are looked at."""
+_READ_BYTES: Final = 64 * 1024
+"""Read of one connection before the next has its turn: with many that send at once, all of them wait for this."""
 _POLL_S: Final = 0.02
 _NS: Final = 1_000_000_000
 
@@ -98,6 +100,7 @@ class _Server:
         self.in_flight = in_flight
         self.workers = ThreadPoolExecutor(limits.workers, "otlp-http-worker")
         self.line = Line(limits.queue_s, now_ns)
+        self.buffer = memoryview(bytearray(_READ_BYTES))
         self.stopping = False
         self.date = ""
         self._connections: set[Connection] = set()
@@ -167,6 +170,7 @@ class _Server:
 
     async def _finish(self) -> None:
         """Let requests under way end, then end them."""
+        await asyncio.sleep(_POLL_S)  # until what was accepted at the last moment is known
         for connection in list(self._connections):
             connection.stop()
         until_s = self.now_s() + self._grace_s

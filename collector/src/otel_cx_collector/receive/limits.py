@@ -35,6 +35,9 @@ class ReceiveLimits:
     a big client takes all it can get. Over it: 503, UNAVAILABLE, come back."""
     workers: int = 32
     """Threads of each protocol that wait for the sink; each waits for the disk most of its time."""
+    queue_s: int = 2
+    """When a client's oldest request has waited this long for a worker, its next ones are refused before they are read;
+    over gRPC, where a client is not known so early, those of all. Over it: 503, UNAVAILABLE, come back."""
     calls: int = 256
     """gRPC calls running or waiting for a worker. Over it: UNAVAILABLE, come back."""
     streams: int = 100
