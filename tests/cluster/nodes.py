@@ -55,9 +55,14 @@ _CONFIG: Final = """<clickhouse>
     <tcp_port>{tcp}</tcp_port>
     <users_config>{users}</users_config>
     <max_server_memory_usage>1073741824</max_server_memory_usage>
+    {strict}
     <remote_servers><{cluster}>{shards}</{cluster}></remote_servers>
 </clickhouse>
 """
+_STRICT: Final = (
+    "<access_control_improvements><select_from_system_db_requires_grant>true</select_from_system_db_requires_grant>"
+    "<table_engines_require_grant>true</table_engines_require_grant></access_control_improvements>"
+)
 _SHARD: Final = (
     "<shard><internal_replication>true</internal_replication><replica><host>{host}</host><port>{port}</port>"
     "<user>{user}</user><password>{password}</password></replica></shard>"
@@ -65,7 +70,7 @@ _SHARD: Final = (
 _USERS: Final = """<clickhouse>
     <users>
         <default><password/><networks><ip>127.0.0.1</ip></networks></default>
-        <{user}><password>{password}</password><networks><ip>127.0.0.0/8</ip></networks></{user}>
+        <{user}><password>{password}</password><networks><ip>127.0.0.0/8</ip></networks>{grants}</{user}>
     </users>
     <profiles><default/></profiles>
     <quotas><default/></quotas>
@@ -124,14 +129,17 @@ class Node:
 
 
 @contextmanager
-def servers(folder: Path, count: int) -> Iterator[list[Node]]:
-    """Nodes that are each a shard of ``CLUSTER`` without replicas, answering; ended when the block is."""
+def servers(folder: Path, count: int, grants: Sequence[str] = ()) -> Iterator[list[Node]]:
+    """Nodes that are each a shard of ``CLUSTER`` without replicas, answering; ended when the block is.
+
+    With ``grants`` that is all that USER may do, and engines and system tables need grants too.
+    """
     hosts = [f"127.0.0.{number}" for number in range(1, count + 1)]
     http_port, *tcp = _free_ports(hosts)
     nodes = [Node(folder / host, host, http_port, port) for host, port in zip(hosts, tcp, strict=True)]
     with ExitStack() as stack:
         for node in nodes:
-            _configure(node, nodes)
+            _configure(node, nodes, grants)
             node.start()
             stack.callback(node.kill)
         for node in nodes:
@@ -139,12 +147,22 @@ def servers(folder: Path, count: int) -> Iterator[list[Node]]:
         yield nodes
 
 
-def _configure(node: Node, nodes: Sequence[Node]) -> None:
+def _configure(node: Node, nodes: Sequence[Node], grants: Sequence[str]) -> None:
     node.folder.mkdir(mode=0o700, parents=True)
     users = node.folder / "users.xml"
-    users.write_text(_USERS.format(user=USER, password=PASSWORD))
+    queries = "".join(f"<query>{grant}</query>" for grant in grants)
+    granted = f"<grants>{queries}</grants>" if grants else ""
+    users.write_text(_USERS.format(user=USER, password=PASSWORD, grants=granted))
     shards = "".join(_SHARD.format(host=each.host, port=each.tcp, user=USER, password=PASSWORD) for each in nodes)
-    config = _CONFIG.format(host=node.host, http=node.http, tcp=node.tcp, users=users, cluster=CLUSTER, shards=shards)
+    config = _CONFIG.format(
+        host=node.host,
+        http=node.http,
+        tcp=node.tcp,
+        users=users,
+        cluster=CLUSTER,
+        shards=shards,
+        strict=_STRICT if grants else "",
+    )
     (node.folder / "config.xml").write_text(config)
 
 

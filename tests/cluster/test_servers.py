@@ -121,7 +121,8 @@ def test_a_schema_of_a_later_version_is_refused_with_the_cure(two: list[Node], o
 
 
 def test_a_column_that_a_migration_added_to_the_shards_is_seen_over_all_of_them(two: list[Node], opens: Opens) -> None:
-    opens(two[0])._engine.command("ALTER TABLE steps ADD COLUMN later String DEFAULT 'x'")
+    for server in opens(two[0])._servers.everywhere():
+        server.command("ALTER TABLE steps ADD COLUMN later String DEFAULT 'x'")
     store = opens(two[1])
     store.insert_steps(ROWS)
     assert store._engine.query("SELECT DISTINCT later FROM steps")["later"].to_pylist() == ["x"]
@@ -133,19 +134,9 @@ def test_rows_are_dropped_by_their_age_on_every_shard(two: list[Node], opens: Op
     for days in (1, 9):
         rows = [step_row(days, attempt=f"cart-{n}", end=now - days * 86_400 * NS) for n in range(50)]
         store.insert_steps(table(*rows))
-    store._engine.command("OPTIMIZE TABLE steps FINAL")
+    for server in store._servers.everywhere():
+        server.command("OPTIMIZE TABLE steps FINAL")
     assert {row.span_id[-1] for row in rows_of(store.steps("checkout", *ALWAYS, ["production"]))} == {1}
-
-
-def test_what_is_erased_is_erased_from_every_shard(two: list[Node], opens: Opens) -> None:
-    store = opens(two[0])
-    store.insert_steps(ROWS)
-    store._engine.command(
-        "-- A tenth of them.\nALTER TABLE steps DELETE WHERE attempt LIKE {which:String} SETTINGS mutations_sync = 2",
-        {"which": "%5"},
-    )
-    assert store.steps("checkout", *ALWAYS, ["production"]).num_rows == 90
-    assert store.stats()["steps"].rows == 90
 
 
 def test_a_shard_that_lost_its_disk_gets_its_tables_again(two: list[Node], opens: Opens, database: str) -> None:
@@ -180,6 +171,11 @@ def test_an_error_shows_nothing_of_what_was_asked(one: Node, opens: Opens, monke
     with pytest.raises(Unavailable, match=r"does not answer: .*refused; start it, or check the way to it") as caught:
         store.steps("a journey of secrets", *ALWAYS, ["production"])
     assert "secrets" not in str(caught.value)
+
+
+def test_a_backup_is_the_servers_own_and_the_message_says_so(one: Node, opens: Opens, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="back up its databases with the servers' own BACKUP statement"):
+        opens(one, cluster="").back_up(tmp_path / "copy")
 
 
 def test_a_closed_store_says_so(one: Node, opens: Opens) -> None:

@@ -176,3 +176,13 @@ def test_tables_have_a_size_and_rows_are_counted_until_merged(store: Store) -> N
     sizes = store.stats()
     assert (sizes["steps"].rows, sizes["facts"].rows, sizes["signals"].rows) == (20, 20, 0)
     assert sizes["steps"].bytes > 0
+
+
+def test_a_customer_is_erased_wherever_the_rows_are(store: Store) -> None:
+    theirs = [step_row(1, attempt=attempt, customer="k1.gone") for attempt in ATTEMPTS]
+    others = [step_row(2, attempt=attempt, customer="k1.stays") for attempt in ATTEMPTS]
+    store.insert_steps(table(*theirs, *others))
+    assert store.erase("customer", "k1.gone") == {"steps": len(ATTEMPTS), "facts": 0}
+    assert {row.customer for row in everything(store)} == {"k1.stays"}
+    assert len(everything(store)) == len(ATTEMPTS)
+    assert store.erase("customer", "k1.gone") == {"steps": 0, "facts": 0}

@@ -5,7 +5,6 @@ With a cluster the rows stand in ``<database>_shard`` on every shard, in the tab
 """
 
 import logging
-import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -32,7 +31,7 @@ _SHARD: Final = "_shard"
 """What the name of the database on each shard ends with."""
 _AWAY: Final = frozenset({3, 32, 198, 209, 210, 279, 369, 425})
 """Codes of a server that cannot reach another, or not in time."""
-_CHANGES: Final = re.compile(r"(--[^\n]*\n|\s)*(ALTER|OPTIMIZE|TRUNCATE)\b")
+_DENIED: Final = 497
 _EMPTY: Final = frozenset({60, 81})
 """Codes for a table or a database that is not there: a shard whose disk was replaced."""
 
@@ -91,11 +90,9 @@ class Cluster:
     # -------------------------------------------------------------- statements
 
     def command(self, statement: str, parameters: Mapping[str, object] | None = None) -> None:
-        """Run a statement that answers nothing; what changes a table runs wherever rows are."""
-        changes = bool(_CHANGES.match(statement))
+        """Run a statement that answers nothing."""
         with self._asking():
-            for server in self._tables if changes else (self._entry,):
-                server.command(statement, parameters)
+            self._entry.command(statement, parameters)
 
     def query(self, statement: str, parameters: Mapping[str, object] | None = None) -> pa.Table:
         """The answer to a query, over all shards."""
@@ -139,7 +136,7 @@ class Cluster:
         try:
             yield
         except StoreError as error:
-            code = error.__cause__.code if isinstance(error.__cause__, Error) else None
+            code = _code(error)
             away = self._missing(str(error)) if code in _AWAY else []
             if code in _EMPTY or (code in _AWAY and not away):
                 self._prepared = False  # a shard lacks tables: the next one makes them
@@ -175,18 +172,26 @@ class Cluster:
         """Bring the schema up to date where it is not known to be.
 
         Raises:
-            UserError: A later version wrote it, the cluster is not known, or the password is not taken.
+            UserError: A later version wrote it, the cluster is not known, the password is not taken, or a grant lacks.
         """
         if self._prepared and (self._again_ns is None or now_ns() < self._again_ns):
             return
         with self._preparing:
-            if self._address.cluster:
-                self._prepare_cluster()
-            else:
-                self._create(self._address, self._address.database)
-                migrate(self._entry, now_ns() // 1000, self._limits)
-                self._tables = [self._entry]
+            try:
+                self._prepare()
+            except StoreError as error:
+                if _code(error) == _DENIED:
+                    raise UserError(f"{error}; grant that to user {self._address.user!r}") from error
+                raise
             self._prepared = True
+
+    def _prepare(self) -> None:
+        if self._address.cluster:
+            self._prepare_cluster()
+        else:
+            self._create(self._address, self._address.database)
+            migrate(self._entry, now_ns() // 1000, self._limits)
+            self._tables = [self._entry]
 
     def _prepare_cluster(self) -> None:
         self._hosts = self._known()
@@ -239,6 +244,11 @@ class Cluster:
         bare = self._server(replace(address, database=""))
         if not bare.query(sql.query("database_exists"), {"database": database})["found"][0].as_py():
             bare.command(sql.query("database_create"), {"database": database})
+
+
+def _code(error: StoreError) -> int | None:
+    """What the server answered with."""
+    return error.__cause__.code if isinstance(error.__cause__, Error) else None
 
 
 def _tables(server: Server, database: str) -> list[dict[str, str]]:

@@ -8,6 +8,7 @@ import pyarrow as pa
 import structlog
 
 from otel_cx_collector.config import ClickHouse, StoreLimits
+from otel_cx_collector.errors import UserError
 from otel_cx_collector.events import STORED_NS
 from otel_cx_collector.store import sql
 from otel_cx_collector.store.client import Store, TableSize
@@ -32,8 +33,8 @@ class RemoteStore(Store):
     are back.
 
     Raises:
-        UserError: The password is not taken or cannot be read, the cluster is not known, a later version wrote the
-            schema.
+        UserError: The password is not taken or cannot be read, the cluster is not known, the user may not do what is
+            needed, a later version wrote the schema.
     """
 
     def __init__(
@@ -69,9 +70,16 @@ class RemoteStore(Store):
         for server in self._servers.everywhere():
             for row in server.query(sql.query("stats")).to_pylist():
                 name, size = row.pop("table"), TableSize(**row)
-                known = total[name]
+                known = total.get(name, TableSize())
                 total[name] = TableSize(known.rows + size.rows, known.bytes + size.bytes, known.parts + size.parts)
         return total
+
+    def back_up(self, directory: Path) -> None:
+        """Servers are backed up by their own means: always raises UserError."""
+        raise UserError(
+            f"the store on {self._servers.path} is not copied into {directory}; back up its databases with the "
+            f"servers' own BACKUP statement, as docs/how-to/cluster.md says"
+        )
 
     def _holders(self) -> Sequence[Database]:
         return self._servers.everywhere()
