@@ -133,6 +133,7 @@ class Life:
         expected = {at: {number} for at, number in self.acknowledged.items() if at > self.perhaps_marked}
         assert expected.items() <= found.items()
         kept = {position: min(ids) for position, ids in found.items()}
+        self.marked = log.stored  # what was seen once does not go back
         # A position beyond what is there may be given again: what had it was in the store.
         self.acknowledged = {at: it for at, it in self.acknowledged.items() if at <= log.last} | kept
 
