@@ -64,14 +64,14 @@ class Engine:
 
     def command(self, sql: str, parameters: Mapping[str, object] | None = None) -> None:
         """Run a statement that answers nothing."""
-        with _mapped():
-            self._client().command(sql, parameters=parameters)
+        with self._asking() as client:
+            client.command(sql, parameters=parameters)
 
     def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> pa.Table:
         """The answer to a query, each column in one chunk; low-cardinality strings are dictionary-encoded."""
-        with _mapped():
-            answer = self._client().raw_query(sql, parameters, fmt="Arrow")
-        return pa.ipc.open_file(pa.py_buffer(answer)).read_all().unify_dictionaries().combine_chunks()
+        with self._asking() as client:
+            answer = client.raw_query(sql, parameters, fmt="Arrow")
+            return pa.ipc.open_file(pa.py_buffer(answer)).read_all().unify_dictionaries().combine_chunks()
 
     def insert(self, table: str, rows: pa.Table) -> None:
         """Append rows of one partition, as one part.
@@ -80,11 +80,11 @@ class Engine:
         customers, so it stands in ours.
         """
         columns = ", ".join(rows.column_names)
-        with _mapped(), NamedTemporaryFile(dir=self._incoming, suffix=".arrow") as file:
+        with self._asking() as client, NamedTemporaryFile(dir=self._incoming, suffix=".arrow") as file:
             with pa.ipc.new_file(file, rows.schema) as writer:
                 writer.write_table(rows.combine_chunks())
             file.flush()
-            self._client().command(f"INSERT INTO {table} ({columns}) FROM INFILE {quoted(file.name)} FORMAT Arrow")
+            client.command(f"INSERT INTO {table} ({columns}) FROM INFILE {quoted(file.name)} FORMAT Arrow")
 
     def sync(self) -> None:
         """Make every file durable. The engine does so for rows, but not for the tables that statements make."""
@@ -102,6 +102,29 @@ class Engine:
             self._closed = True
         for client in list(self._clients):
             client.close()
+
+    @contextmanager
+    def _asking(self) -> Iterator[Any]:
+        """This thread's connection, which does not outlive a failure: what a statement that failed had answered already
+        would stand before the answer of the next one."""
+        client = None
+        try:
+            client = self._client()
+            yield client
+        except (ClickHouseError, RuntimeError, OSError, pa.ArrowException) as error:
+            self._renew(client)
+            raise StoreError(plain(error)) from error
+
+    def _renew(self, client: Any) -> None:
+        """Close a connection once there is another: the last one would end the engine."""
+        if client is None:
+            return
+        self._mine.client = None
+        try:
+            self._client()
+        except (CollectorError, ClickHouseError, RuntimeError, OSError):
+            return  # closed, or too little memory: the old one is the garbage collector's
+        client.close()
 
     def _client(self) -> Any:
         if self._closed:
@@ -135,14 +158,6 @@ class Engine:
                 "backups.allowed_path": "/",  # where this process may write is for the system to say
             },
         )
-
-
-@contextmanager
-def _mapped() -> Iterator[None]:
-    try:
-        yield
-    except (ClickHouseError, RuntimeError, OSError, pa.ArrowException) as error:
-        raise StoreError(plain(error)) from error
 
 
 def quoted(text: str) -> str:
