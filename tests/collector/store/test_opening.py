@@ -15,6 +15,7 @@ from otel_cx_collector.clock import now_ns
 from otel_cx_collector.errors import UserError
 from otel_cx_collector.events import NS
 from otel_cx_collector.store import Store, StoreError, StoreLimits, sql
+from otel_cx_collector.store.engine import Engine
 
 LIMITS = StoreLimits(keep_ns=None)
 
@@ -176,6 +177,7 @@ def test_a_directory_that_cannot_be_made_is_the_users_to_mend(tmp_path: Path) ->
 def test_nobody_else_can_read_the_store_and_a_temporary_one_is_removed() -> None:
     with Store.temporary() as store:
         path = store._engine.path
+        assert isinstance(path, Path)
         assert path.stat().st_mode & 0o777 == 0o700
         assert path.parent.stat().st_mode & 0o777 == 0o700
     assert not path.parent.exists()
@@ -223,6 +225,7 @@ def test_connections_of_threads_that_ended_are_closed(store: Store) -> None:
         thread = threading.Thread(target=store.stats)
         thread.start()
         thread.join()
+    assert isinstance(store._engine, Engine)
     assert len(store._engine._clients) < 5
 
 

@@ -105,8 +105,7 @@ class Engine:
 
     @contextmanager
     def _asking(self) -> Iterator[Any]:
-        """This thread's connection, which does not outlive a failure: what a statement that failed had answered already
-        would stand before the answer of the next one."""
+        """This thread's connection. It does not outlive a failure: half an answer would stand before the next one."""
         client = None
         try:
             client = self._client()
