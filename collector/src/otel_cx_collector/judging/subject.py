@@ -75,7 +75,7 @@ class Subject:
         return tuple(changed)
 
     def close(self, at_s: int) -> bool:
-        """Close the minutes that have ended by T; whether one did that was measured."""
+        """Close the minutes that have ended by T; whether one did that was measured. A restart closes none."""
         self.track.close(at_s, self.world.measured_minutes)
         if self.pulse is not None and self.pulse.minute >= at_s // MINUTE_S - 1:
             return False
@@ -83,8 +83,9 @@ class Subject:
         minute = self.track.first + int(closed[-1]) if len(closed) else -1
         if minute < 0 or (self.pulse is not None and self.pulse.minute >= minute):
             return False
+        taken_up = self.pulse is None and at_s != (minute + 1) * MINUTE_S
         self.pulse = live.pulse(self.track, minute)
-        return True
+        return not taken_up
 
     def at(self, at_s: int) -> At:
         """The evidence at T."""
