@@ -174,9 +174,11 @@ class Cluster:
         Raises:
             UserError: A later version wrote it, the cluster is not known, the password is not taken, or a grant lacks.
         """
-        if self._prepared and (self._again_ns is None or now_ns() < self._again_ns):
+        if self._sure():
             return
         with self._preparing:
+            if self._sure():  # another thread was quicker
+                return
             try:
                 self._prepare()
             except StoreError as error:
@@ -184,6 +186,9 @@ class Cluster:
                     raise UserError(f"{error}; grant that to user {self._address.user!r}") from error
                 raise
             self._prepared = True
+
+    def _sure(self) -> bool:
+        return self._prepared and (self._again_ns is None or now_ns() < self._again_ns)
 
     def _prepare(self) -> None:
         if self._address.cluster:
@@ -236,7 +241,7 @@ class Cluster:
             statement = sql.query("distributed_create").replace("SHARDING_KEY", key)
             named = {"database": over_all.database, "shard_database": own.database, "table": row["table"]}
             server.command(
-                statement.replace("SOURCE", f"{own.database}.{row['table']}"),
+                statement.replace("SOURCE", f"`{own.database}`.`{row['table']}`"),
                 named | {"cluster": self._address.cluster},
             )
 
