@@ -1,19 +1,21 @@
 """What the end-to-end tests share: free ports, the collector's API, faults, and patience. Not the assertions."""
 
 import json
+import random
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
+RESERVED = range(20_000, 32_000)
+"""Below what systems give to connections."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +50,18 @@ class Running:
 
 
 def free_ports(*names: str) -> dict[str, int]:
-    """Ports of loopback that nobody listens on."""
-    with ExitStack() as held:
-        listening = {name: held.enter_context(socket.create_server(("127.0.0.1", 0))) for name in names}
-        return {name: each.getsockname()[1] for name, each in listening.items()}
+    """Ports of loopback that nobody listens on, and that no outgoing connection takes before the collector does."""
+    drawn = random.sample(RESERVED, 100)
+    free = (port for port in drawn if _is_free(port))
+    return {name: next(free) for name in names}
+
+
+def _is_free(port: int) -> bool:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
 
 
 def until(what: str, done: Callable[[], Any], within_s: float) -> Any:
