@@ -1,5 +1,7 @@
 """One segment file of the log: its bytes, how one is made and read. Not when to write, nor what is made of damage."""
 
+import errno
+import os
 import struct
 import zlib
 from collections.abc import Iterator
@@ -109,9 +111,7 @@ class Segment:
     """By CRC-32. Schemas are added, never taken out."""
 
 
-def record_head(
-    kind: int, sequence: int, durable: int, rows: int, schema: int, length: int, crc: int
-) -> bytes:
+def record_head(kind: int, sequence: int, durable: int, rows: int, schema: int, length: int, crc: int) -> bytes:
     """The 44 bytes before a body of ``length`` bytes with this CRC-32."""
     return FORMAT.head(Record(kind, sequence, durable, rows, schema, crc, 0, length))
 
@@ -139,7 +139,7 @@ def write_durably(disk: Disk, path: Path, *parts: Bytes) -> None:
         fd = disk.create(new)
         try:
             if disk.write(fd, parts, 0) < sum(map(len, parts)):
-                raise OSError(28, "No space left on device")
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             disk.sync(fd)
         finally:
             disk.close(fd)
