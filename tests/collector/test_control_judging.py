@@ -221,3 +221,19 @@ escalation: [{name: impact, journey: "*", when: {impact: score, above: 60}, then
     assert again.control.judged.journeys["checkout"].rules == {}
     kept = replace(scene.control.judged.journeys["checkout"]).rules
     assert set(kept) == {"impact"}
+
+
+def test_half_measured_for_five_minutes_is_told_and_so_is_its_end() -> None:
+    scene = Scene(inventory=FILE, now_s=OUTAGE_S - 60)
+    scene.store.arrived.append(traffic(OUTAGE_S))
+    scene.store.beats["one"] = [START_S + at for at in range(0, OUTAGE_S, 10)]
+    for at_s in range(OUTAGE_S, OUTAGE_S + 600, 10):
+        scene.took_all = at_s % 20 == 0
+        scene.judge(at_s)
+        scene.control.look_after()
+    scene.took_all = True
+    for at_s in range(OUTAGE_S + 600, OUTAGE_S + 900, 10):
+        scene.judge(at_s)
+        scene.control.look_after()
+    told = [(each.what, each.incident) for each in scene.answers.deliveries(None)]
+    assert told == [("recovered", "watch"), ("unmeasured", "watch")]

@@ -1,4 +1,4 @@
-"""One process: ingest, store, control, delivery and web put together, started in order and stopped in the opposite one.
+"""The collector on one machine: its parts put together by role, started in order and stopped in the opposite one.
 
 Nothing is decided here; effects that the stages ask for are performed here.
 """
@@ -7,28 +7,47 @@ import random
 import secrets
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Final
 
-from otel_cx_collector import clock
+import structlog
+
+from otel_cx_collector import clock, config, metrics
 from otel_cx_collector.answers import Answers
+from otel_cx_collector.beat import Ticker
 from otel_cx_collector.config import Settings
 from otel_cx_collector.control import Control
+from otel_cx_collector.erase import Column, Report, erase
+from otel_cx_collector.errors import UserError
+from otel_cx_collector.events import MINUTE_S, NS, SLICE_S
 from otel_cx_collector.health import Health
-from otel_cx_collector.ingest import hash_keys
+from otel_cx_collector.ingest import KEY_FILE, hash_keys, keys_of_file
 from otel_cx_collector.inventory import Inventory
-from otel_cx_collector.node import LeftOver, Node, logs_left_over
+from otel_cx_collector.inventory.observed import Observed
+from otel_cx_collector.log import Log
+from otel_cx_collector.logbook import Repeated
+from otel_cx_collector.metrics.page import Part
+from otel_cx_collector.node import LeftOver, Node, NodePorts, logs_left_over
 from otel_cx_collector.notify.courier import Courier
+from otel_cx_collector.rollup import Rollups
 from otel_cx_collector.state import FILE, State
 from otel_cx_collector.store import Store
+from otel_cx_collector.store.remote import RemoteStore
 from otel_cx_collector.traffic import unmapped
+from otel_cx_collector.views.source import Intake
 from otel_cx_collector.web import WebServer, WebSettings
 from otel_cx_collector.workers import Workers
+
+EMBEDDED: Final = "chdb"
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Where the process listens, as bound."""
+    """Where the process listens, as bound; 0 where its role does not."""
 
     grpc: int
     http: int
@@ -37,9 +56,10 @@ class Ports:
 
 
 class App:
-    """The collector on one machine. ``start`` once, ``stop`` once.
+    """The collector on one machine, or its part of a cluster. ``start`` once, ``stop`` once.
 
-    With ``workers`` above 1 so many processes take telemetry, and this one has the rest.
+    With ``workers`` above 1 so many processes take telemetry, and this one has the rest. Role ``ingest`` takes
+    telemetry and judges nothing, ``control`` judges and takes none; both need ClickHouse servers between them.
     """
 
     def __init__(
@@ -51,13 +71,16 @@ class App:
         self._now_ns = now_ns
         self._stack = ExitStack()
         self._reloads: list[Callable[[Inventory], None]] = []
+        self._parts: dict[str, Part] = {}
+        self._problems: list[Callable[[], str]] = []
         self._courier: Courier | None = None
 
     def start(self) -> Ports:
         """Open what is on disk, judge what was missed, and take traffic last of all.
 
         Raises:
-            UserError: A port is taken, a directory is another process's, a file is of a later version.
+            UserError: A port is taken, a directory is another process's, a file is of a later version, a role has no
+                servers.
         """
         try:
             return self._start()
@@ -66,51 +89,82 @@ class App:
             raise
 
     def _start(self) -> Ports:
-        settings, stack = self._settings, self._stack
-        store = stack.enter_context(Store(settings.data / "store", settings.chdb, self._now_ns))
-        node, left = self._ingest(store)
-        node.start()
-
-        def prepare() -> None:
-            left.flush()
-            node.beat()
-
-        control, web_port = self._judge(store, prepare, node)
-        health = Health(settings.health, lambda: node.problem() or _unjudged(control))
-        health_port = health.start()
-        stack.callback(health.stop)
-        ports = node.receive()  # last of all, when everything it needs is there
-        stack.callback(node.deafen)
+        role = self._settings.role
+        store = self._stack.enter_context(self._store())
+        node, prepare = self._ingest(store) if role != "control" else (None, _nothing)
+        web_port = self._judge(store, prepare, node) if role != "ingest" else 0
+        if node is not None and role == "ingest":
+            self._tick("beat", prepare, SLICE_S)
+        health_port = self._tell()
+        ports = NodePorts(0, 0)
+        if node is not None:
+            ports = node.receive()  # last of all, when everything it needs is there
+            self._stack.callback(node.deafen)
         return Ports(grpc=ports.grpc, http=ports.http, web=web_port, health=health_port)
 
-    def _ingest(self, store: Store) -> tuple[Node | Workers, LeftOver]:
-        """What takes telemetry, not started yet, and what brings home the logs of an earlier run with other workers."""
+    def _store(self) -> Store:
+        settings = self._settings
+        if settings.store == EMBEDDED:
+            if settings.role != "all":
+                raise UserError(
+                    f"role {settings.role} needs a store that other processes reach too; set store: "
+                    "clickhouse://user@host:8123/otel_cx, or role: all"
+                )
+            return Store(settings.data / "store", settings.chdb, self._now_ns)
+        address = config.clickhouse(settings.store)
+        return RemoteStore(address, settings.chdb, settings.store_password_file, settings.store_ca_file)
+
+    def _ingest(self, store: Store) -> tuple[Node | Workers, Callable[[], None]]:
+        """What takes telemetry, and what brings what it took to the store and says so; logs left over come home."""
         settings, stack, name = self._settings, self._stack, _node(self._settings.data)
         node: Node | Workers
         if self._workers > 1:
             node = Workers(self._workers, name, settings, self._inventory, store)
         else:
             node = Node(name, settings.data / "log", settings, self._inventory, store, self._now_ns)
+            self._parts |= self._of_node(node)
         stack.callback(node.stop)
         left = LeftOver(logs_left_over(settings.data, node.directories), settings, store)
         stack.callback(left.stop)
-        return node, left
+        node.start()
+        self._parts["intake"] = lambda: metrics.of_intake(node.intake())
+        self._problems.append(node.problem)
+        self._reloads.append(node.use)
 
-    def _judge(self, store: Store, prepare: Callable[[], None], node: Node | Workers) -> tuple[Control, int]:
-        """Control, its pages and its courier; the port of the pages."""
+        def prepare() -> None:
+            left.flush()
+            node.beat()
+
+        return node, prepare
+
+    def _of_node(self, node: Node) -> dict[str, Part]:
+        rows, flusher = node.log, node.flusher
+        lag = metrics.Lag(lambda: rows.last, lambda: flusher.state.position, self._now_ns)
+        lag.start()
+        self._stack.callback(lag.stop)
+        return {
+            "receive": lambda: metrics.of_receive(node.counts, node.in_flight),
+            "log": lambda: metrics.of_log(rows.last, node.ingest.durable_lag_s(), flusher.state.position),
+            "flush": lambda: metrics.of_flush(flusher.state, lag.seconds()),
+        }
+
+    def _judge(self, store: Store, prepare: Callable[[], None], node: Node | Workers | None) -> int:
+        """Control, its roll-ups, its pages and its courier; the port of the pages."""
         settings, stack = self._settings, self._stack
         place = settings.data / FILE if settings.control == "sqlite" else settings.control
         state = stack.enter_context(State.open(place, password_file=settings.control_password_file))
+        began_s = self._now_ns() // NS
         control = Control(
             inventory=self._inventory,
             rows=store,
             state=state,
             clock=self._now_ns,
             prepare=prepare,
-            counters=node.intake,
+            counters=node.intake if node else lambda: Intake(since_s=began_s),
             url=self._url,
         )
-        answers = Answers(control, lambda: unmapped(node.observed(), self._inventory))
+        seen: Callable[[], list[Observed]] = node.observed if node else list
+        answers = Answers(control, lambda: unmapped(seen(), control.inventory))
         web = WebServer(answers, _web(settings))
         web_port = web.start()
         stack.callback(web.stop)
@@ -118,9 +172,43 @@ class App:
         stack.callback(self._stop_delivering)
         control.start()
         stack.callback(control.stop)
-        self._reloads.append(lambda inventory: self._rejudge(control, state, inventory))
-        self._reloads.append(node.use)
-        return control, web_port
+        rollups = Rollups(store, self._inventory)
+        self._tick("rollup", lambda: control.round and rollups.close(control.watermark), MINUTE_S)
+        self._problems.append(lambda: _unjudged(control))
+        self._parts |= {
+            "control": lambda: metrics.of_control(control, control.took_s),
+            "outbox": lambda: metrics.of_outbox(state.undelivered()),
+            "channels": lambda: metrics.of_channels(self._courier.states() if self._courier else {}),
+        }
+        self._reloads.insert(0, partial(self._rejudge, control, state, rollups))
+        return web_port
+
+    def _tick(self, name: str, do: Callable[[], object], every_s: int) -> None:
+        ticker = Ticker(name, do, every_s, self._now_ns)
+        ticker.start()
+        self._stack.callback(ticker.stop)
+
+    def _tell(self) -> int:
+        """Liveness, readiness and metrics; the port."""
+        settings = self._settings
+
+        def problem() -> str:
+            return next((found for ask in self._problems if (found := ask())), "")
+
+        parts = {"health": lambda: metrics.of_health(problem()), **self._parts}
+        page = metrics.Metrics(parts, Repeated(log, "metrics.unreadable", self._now_ns))
+        if settings.telemetry_otlp:
+            failures = Repeated(log, "telemetry.failed", self._now_ns)
+            name = _node(settings.data)
+            push = metrics.Push(
+                page.registry, settings.telemetry_otlp, settings.telemetry_every_s, name, self._now_ns, failures
+            )
+            push.start()
+            self._stack.callback(push.stop)
+        health = Health(settings.health, problem, page.page)
+        port = health.start()
+        self._stack.callback(health.stop)
+        return port
 
     def _deliver(self, control: Control, state: State) -> None:
         """Start a courier for the channels of the inventory in force."""
@@ -135,8 +223,9 @@ class App:
         )
         self._courier.start()
 
-    def _rejudge(self, control: Control, state: State, inventory: Inventory) -> None:
+    def _rejudge(self, control: Control, state: State, rollups: Rollups, inventory: Inventory) -> None:
         control.use(inventory)
+        rollups.inventory = inventory
         self._stop_delivering()
         self._deliver(control, state)
 
@@ -163,6 +252,40 @@ class App:
     def stop(self) -> None:
         """Take no more, store what was acknowledged, let go of everything: in the opposite order of the start."""
         self._stack.close()
+
+
+def erased(settings: Settings, column: Column, who: str, *, raw: bool) -> Report:
+    """Erase one customer or account from everything in the data directory of a collector that is stopped.
+
+    Args:
+        settings: Where everything is.
+        column: ``customer`` or ``account``.
+        who: Its pseudonym, or its raw id with ``raw``.
+        raw: Hash it first, with the key file that OTELCX_KEY_FILE names.
+
+    Raises:
+        UserError: There is no key to hash it with, it is no pseudonym, or another process has the directory.
+    """
+    keys = keys_of_file() if raw else None
+    if raw and keys is None:
+        raise UserError(f"a raw id needs the key it is hashed with; set {KEY_FILE}, or give the pseudonym itself")
+    pseudonym = keys.pseudonym(who) if keys else who
+    with ExitStack() as stack:
+        store = stack.enter_context(Store(settings.data / "store", settings.chdb))
+        place = settings.data / FILE if settings.control == "sqlite" else settings.control
+        state = stack.enter_context(State.open(place, password_file=settings.control_password_file))
+        report: Report | None = None
+        for directory in logs_left_over(settings.data, []) or [settings.data / "log"]:
+            with Log(directory, settings.log) as rows:
+                one = erase(column, pseudonym, rows, store, state)
+                report = one if report is None else replace(report, log=report.log + one.log)
+    if report is None:
+        raise UserError(f"there is no log below {settings.data}; name the settings of the collector with --config")
+    return report
+
+
+def _nothing() -> None:
+    """A role that takes no telemetry has nothing to store before a round."""
 
 
 def _unjudged(control: Control) -> str:

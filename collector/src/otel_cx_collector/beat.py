@@ -6,8 +6,8 @@ from typing import Final, Protocol
 
 import structlog
 
-from otel_cx_collector.errors import Unavailable
 from otel_cx_collector.events import NS, SLICE_S
+from otel_cx_collector.logbook import Repeated
 
 LONGEST_S: Final = 3600
 """Slices told at once after the store was away: the last hour's; what lies before stays unmeasured."""
@@ -24,7 +24,7 @@ class Beats(Protocol):
 
 
 class Beater:
-    """Beats once a slice: by itself on an ingest node, before each round where control is the same process.
+    """Beats once a slice: by a ticker on an ingest node, before each round where control is the same process.
 
     Args:
         node: This process's name among the ingest nodes.
@@ -49,8 +49,6 @@ class Beater:
         self._took_all = took_all
         self._told_s = self._boundary()
         self._clean = True
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
 
     def beat(self) -> None:
         """Wait until what came is stored, then say so for every slice that ended since the last beat.
@@ -67,28 +65,42 @@ class Beater:
                 self._store.heartbeat(self._node, ended)
             self._told_s, self._clean = now_s, True
 
+    def _boundary(self) -> int:
+        return self._clock() // NS // SLICE_S * SLICE_S
+
+
+class Ticker:
+    """Does something at every multiple of so many seconds, in a thread of its own.
+
+    Args:
+        name: Of the thread.
+        do: What; a failure is said and the next turn comes all the same.
+        every_s: Seconds.
+        clock: Nanoseconds since the epoch.
+    """
+
+    def __init__(self, name: str, do: Callable[[], object], every_s: int, clock: Callable[[], int]) -> None:
+        self._do = do
+        self._every_s = every_s
+        self._clock = clock
+        self._failures = Repeated(log, f"{name}.failed", clock)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
     def start(self) -> None:
-        """Beat at every slice boundary, in a thread of its own."""
-        self._thread = threading.Thread(target=self._run, name="beat", daemon=True)
+        """Begin."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Beat no more."""
+        """End after the turn under way."""
         self._stop.set()
-        if self._thread:
+        if self._thread.ident is not None:
             self._thread.join()
 
     def _run(self) -> None:
-        while not self._stop.wait(self._wait_s()):
+        while not self._stop.wait(self._every_s - (self._clock() / NS) % self._every_s):
             try:
-                self.beat()
-            except Unavailable as error:
-                log.warning("beat.late", why=str(error))
-            except Exception:
-                log.exception("beat.failed")
-
-    def _wait_s(self) -> float:
-        return SLICE_S - (self._clock() / NS) % SLICE_S
-
-    def _boundary(self) -> int:
-        return self._clock() // NS // SLICE_S * SLICE_S
+                self._do()
+                self._failures.worked()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next turn may succeed
+                self._failures.failed(error)

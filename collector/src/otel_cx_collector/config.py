@@ -26,6 +26,8 @@ MIB: Final = 1 << 20
 GIB: Final = 1 << 30
 DAY_NS: Final = quantities.UNITS["d"]
 
+ROLES: Final = ("all", "ingest", "control")
+
 
 @dataclass(frozen=True, slots=True)
 class RequestLimits:
@@ -137,6 +139,7 @@ class Settings:
     control_password_file: Path | None = None
     """Holds PostgreSQL's password; read for each new connection."""
     role: str = "all"
+    """``all``; ``ingest``: takes telemetry and judges nothing; ``control``: judges and takes none."""
     telemetry_otlp: str = ""
     """Base URL of an OTLP/HTTP receiver that the collector's own metrics are pushed to; empty: they are not."""
     telemetry_every_s: int = 60
@@ -256,6 +259,12 @@ def _choice(*, now: str, later: Mapping[str, str]) -> Callable[[object], str]:
     return choose
 
 
+def _role(value: object) -> str:
+    if str(value) not in ROLES:
+        raise UnreadableError(f"{shown(value)} is no role", f"write one of {', '.join(ROLES)}")
+    return str(value)
+
+
 def _without_password(url: str) -> str:
     return re.sub(r"(?<=://)([^@/:]*):[^@]*@", r"\1:***@", url)
 
@@ -343,7 +352,7 @@ _READERS: Final[dict[tuple[str, ...], tuple[str, _Reader]]] = {
     ("store_ca_file",): ("store_ca_file", _file),
     ("control",): ("control", _control),
     ("control_password_file",): ("control_password_file", _file),
-    ("role",): ("role", _choice(now="all", later={"ingest|control": "a role of its own"})),
+    ("role",): ("role", _role),
     ("telemetry", "otlp"): ("telemetry_otlp", _collector),
     ("telemetry", "every"): ("telemetry_every_s", _seconds),
     ("limits", "message_bytes"): ("limits.message_bytes", _some),

@@ -17,7 +17,7 @@ from otel_cx_collector import keeping
 from otel_cx_collector.coverage import SETTLE_MIN_S, Arrivals, Beats
 from otel_cx_collector.decide.tree import fitting, rules_for
 from otel_cx_collector.errors import Unavailable
-from otel_cx_collector.events import MINUTE_S, NS, SLICE_S, Fact
+from otel_cx_collector.events import MINUTE_S, NS, SIGNAL_SCHEMA, SLICE_S, Fact
 from otel_cx_collector.health_watch import Watch, conditions
 from otel_cx_collector.incidents.machine import act
 from otel_cx_collector.incidents.words import Command, Incident, Tell
@@ -27,7 +27,9 @@ from otel_cx_collector.judging.judge import Effects, judge
 from otel_cx_collector.judging.subject import Subject
 from otel_cx_collector.judging.world import World
 from otel_cx_collector.keeping import Kept
+from otel_cx_collector.logbook import Repeated
 from otel_cx_collector.measure import saturation
+from otel_cx_collector.measure.burn import COVERAGE_MIN
 from otel_cx_collector.measure.changes import Known, with_maintenance
 from otel_cx_collector.measure.track import Track
 from otel_cx_collector.notify.route import notices_for
@@ -120,6 +122,8 @@ class Control:
     settle: int = SETTLE_MIN_S
     watermark: int = 0
     round: int = 0
+    took_s: float = 0.0
+    """How long the last round took."""
     _cursors: dict[str, int] = field(default_factory=dict)
     _unwritten: list[Round] = field(default_factory=list)
     _watch: Watch = field(default_factory=Watch)
@@ -133,6 +137,8 @@ class Control:
     def __post_init__(self) -> None:
         """Nothing was taken before now; what was judged before is taken up again."""
         self._arrivals = Arrivals(self.now_s())
+        self._failures = Repeated(log, "round.failed", self.clock)
+        self._untold = Repeated(log, "health.untold", self.clock)
         saved = self.state.load()
         if saved is not None:
             latest = [incident for name in self.inventory.journeys if (incident := self.state.latest(name))]
@@ -163,18 +169,20 @@ class Control:
         while not self._stop.is_set():
             try:
                 self.judge()
-            except Exception as error:
+                self._failures.worked()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next round may succeed
                 self.error = str(error) or type(error).__name__
                 self._failing_s = self._failing_s or self.now_s()
-                log.exception("round.failed")
-            self._say_what_is_wrong()
+                self._failures.failed(error)
+            self.look_after()
             due = (self.watermark + SLICE_S + self.settle) * NS
             wait_s = min(max((due - self.clock()) / NS, 0.5), SLICE_S)
             self._stop.wait(wait_s)
 
     def judge(self) -> None:
         """One round: read what is new, judge every boundary up to the newest settled one, write what follows."""
-        now_s = self.now_s()
+        began_ns = self.clock()
+        now_s = began_ns // NS
         self.prepare()
         with self.lock:
             self._write()
@@ -190,6 +198,7 @@ class Control:
             self._keep(now_s)
         with self._turned:
             self.watermark, self.error, self._failing_s = to_s, "", None
+            self.took_s = (self.clock() - began_ns) / NS
             self.round += 1
             self._turned.notify_all()
 
@@ -203,12 +212,16 @@ class Control:
         )
         facts, around.facts_us = self.rows.facts_since(around.facts_us)
         if facts:
-            around.facts = [each for each in [*around.facts, *facts] if each.at_ns > (now_s - FACTS_S) * NS]
+            known_facts = {each.id: each for each in [*around.facts, *facts]}
+            around.facts = [each for each in known_facts.values() if each.at_ns > (now_s - FACTS_S) * NS]
         fresh, around.levels_us = self.rows.signals_since(around.levels_us)
         if fresh.num_rows:
             known = [around.levels] if around.levels is not None else []
             table = pa.concat_tables([*known, fresh], promote_options="permissive")
-            around.levels = table.filter(pc.greater_equal(table["at_ns"], (now_s - LEVELS_S) * NS))
+            table = table.select(SIGNAL_SCHEMA.names).cast(SIGNAL_SCHEMA)
+            table = table.filter(pc.greater_equal(table["at_ns"], (now_s - LEVELS_S) * NS))
+            # A store of several servers gives some again.
+            around.levels = table.group_by(SIGNAL_SCHEMA.names).aggregate([])
         inventory = with_maintenance(self.inventory, around.facts)
         return World(
             inventory=inventory,
@@ -338,17 +351,16 @@ class Control:
         intake = self.counters()
         return replace(intake, store_ok=False, store_error=self.error) if self.error else intake
 
-    def _say_what_is_wrong(self) -> None:
+    def look_after(self) -> None:
         """Tell people when we are blind; the working state does not need the store for it."""
         now_s = self.now_s()
         intake = self.counters()
         failing_s = self._failing_s
         if failing_s is None and not intake.store_ok:
             failing_s = self._failing_s = now_s
+        recent = self.surroundings.beats.between(self.watermark - 2 * MINUTE_S, self.watermark)
         for name, subject in self.subjects.items():
-            since_s = subject.track.since_s
-            recent = self.surroundings.beats.between(now_s // SLICE_S * SLICE_S - 2 * MINUTE_S, self.watermark)
-            if since_s is not None and len(recent) and not recent.any():
+            if subject.track.since_s is not None and recent.mean() < COVERAGE_MIN:
                 self._dark.setdefault(name, now_s)
             else:
                 self._dark.pop(name, None)
@@ -357,8 +369,8 @@ class Control:
             notices = self._watch.notices(wrong, now_s, self.inventory, self.url)
             if notices:
                 self.state.tell([queued(notice) for notice in notices])
-        except Unavailable:
-            log.exception("health.untold")
+        except Unavailable as error:
+            self._untold.failed(error)
 
     def healthy(self) -> bool:
         """Whether what is judged is fresh: the dead-man heartbeat is sent only then."""

@@ -88,6 +88,8 @@ class Ingest:
         self._since_s = now_ns() // NS
         self._tally = Tally()
         self._refusing = False
+        self._appending: dict[int, int] = {}
+        """By thread, since when its request waits for the disk, nanoseconds."""
         self._observed_ns = 0
         self._lock = threading.Lock()
         self.traffic = Traffic()
@@ -143,11 +145,20 @@ class Ingest:
 
     def _append(self, batch: pa.RecordBatch) -> None:
         """Return when ``batch`` is durable."""
+        waiting = threading.get_ident()
+        self._appending[waiting] = self._now_ns()
         try:
             self._rows.append(batch)
         except Unavailable:
             self._refusing = True
             raise
+        finally:
+            del self._appending[waiting]
+
+    def durable_lag_s(self) -> float:
+        """How long the request that has waited longest for the disk has waited so far, in seconds."""
+        begun = list(self._appending.values())
+        return max(0, self._now_ns() - min(begun)) / NS if begun else 0.0
 
     def _traces(self, body: bytes, *, as_json: bool) -> Answer:
         now_ns = self._now_ns()
@@ -209,17 +220,14 @@ class Ingest:
 
 
 def hash_keys(inventory: Inventory) -> HashKeys | None:
-    """The key that raw ids are hashed with, from the file that OTELCX_KEY_FILE names; None when nothing is hashed.
+    """The key that raw ids are hashed with; None when nothing is hashed.
 
     Raises:
         UserError: The inventory asks for hashed ids and there is no usable key.
     """
-    path = os.environ.get(KEY_FILE)
-    if path:
-        try:
-            return HashKeys.parse(Path(path).read_text())
-        except OSError as error:
-            raise UserError(f"{KEY_FILE}={path} cannot be read: {error.strerror}; name a readable key file") from error
+    keys = keys_of_file()
+    if keys is not None:
+        return keys
     hashed = [name for name, rule in inventory.identify.items() if rule.hash]
     if hashed:
         raise UserError(
@@ -227,3 +235,14 @@ def hash_keys(inventory: Inventory) -> HashKeys | None:
             "'<key id>:<secret of 16 characters or more>', the same that the SDK uses"
         )
     return None
+
+
+def keys_of_file() -> HashKeys | None:
+    """The key in the file that OTELCX_KEY_FILE names; None when it names none. Raises UserError when it is no key."""
+    path = os.environ.get(KEY_FILE)
+    if not path:
+        return None
+    try:
+        return HashKeys.parse(Path(path).read_text())
+    except OSError as error:
+        raise UserError(f"{KEY_FILE}={path} cannot be read: {error.strerror}; name a readable key file") from error

@@ -65,7 +65,7 @@ class Node:
         self._open = ExitStack()
         self._listening = ExitStack()
         self.limits = ReceiveLimits(wire_bytes=settings.limits.wire_bytes, body_bytes=settings.limits.message_bytes)
-        self.counts, self.in_flight = Counts(), InFlight(self.limits.in_flight_bytes)
+        self.counts, self.in_flight = Counts(), InFlight(self.limits.in_flight_bytes, self.limits.client_share)
         self.log = self._open.enter_context(Log(directory, settings.log))
         self.flusher = Flusher(self.log, sink, settings.chdb)
         self.ingest = Ingest(inventory, settings, self.log, now_ns)

@@ -9,7 +9,7 @@ from typing import Final, NoReturn
 
 import typer
 
-from otel_cx_collector.cli import incidents, judging, running, writing
+from otel_cx_collector.cli import incidents, judging, keeping, running, writing
 from otel_cx_collector.errors import CollectorError
 
 __all__ = ["cli", "main"]
@@ -28,6 +28,8 @@ for command in (
     judging.explain,
     incidents.incidents,
     writing.init,
+    keeping.diff,
+    keeping.erase,
     running.version,
 ):
     cli.command()(command)

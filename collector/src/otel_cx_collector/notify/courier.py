@@ -4,16 +4,18 @@ Delivery is at least once: a notice is marked after its target has taken it, so 
 the same key.
 """
 
-import logging
 import ssl
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
+import structlog
+
 from otel_cx_collector.events import NS
 from otel_cx_collector.incidents.words import Happening, Incident, Tell
 from otel_cx_collector.inventory.model import Inventory
+from otel_cx_collector.logbook import Repeated
 from otel_cx_collector.notify.channels import sender_of
 from otel_cx_collector.notify.line import Patience
 from otel_cx_collector.notify.route import notices_for
@@ -29,7 +31,7 @@ FAR_S: Final = 1 << 40
 MAX_STRAY: Final = 1000
 """Notices to channels that the inventory has no more, looked at in one go."""
 
-_LOG = logging.getLogger(__name__)
+_LOG = structlog.get_logger(__name__)
 
 
 class Courier:
@@ -123,15 +125,17 @@ class Courier:
         while strays := [each for each in self._outbox.due(FAR_S, MAX_STRAY) if each.channel not in self._known]:
             for notice in strays:
                 why = f"the inventory has no channel {notice.channel} any more"
-                _LOG.warning("notice %s refused: %s", notice.key, why)
+                _LOG.warning("notice.refused", key=notice.key, why=why)
                 self._outbox.refused(notice.id, now_s, why)
 
     def _run(self, worker: Worker) -> None:
+        failures = Repeated(_LOG, "channel.failed", self._clock)
         while not self._stopping.is_set():
             try:
                 worker.turn(self._now_s)
-            except Exception:  # noqa: BLE001 - whatever the outbox has, the next notice may wake somebody
-                _LOG.exception("channel %s could not be served, trying again", worker.name)
+                failures.worked()
+            except Exception as error:  # noqa: BLE001 - whatever the outbox has, the next notice may wake somebody
+                failures.failed(error, channel=worker.name)
             worker.sleep(POLL_S)
 
     def _open(self, channel: str) -> list[Notice]:
