@@ -168,4 +168,4 @@ def told(shop: Shop, channel: str, what: str) -> bool:
 def quiet(shop: Shop, incident: str) -> bool:
     """Whether the incident's page counts how long nothing has been wrong."""
     with urllib.request.urlopen(f"{shop.page}/incidents/{incident}", timeout=20) as answer:
-        return re.search(r"Quiet for (\d+ s|\d+ min)", answer.read().decode()) is not None
+        return re.search(r"Quiet for \d+\s(s|min)", answer.read().decode()) is not None
