@@ -296,6 +296,7 @@ def _node(data: Path) -> str:
     """This node's name among the ingest nodes: made once, kept in its data directory."""
     path = data / "node"
     if not path.exists():
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.write_text(f"node-{secrets.token_hex(4)}\n")
     return path.read_text().strip()
 

@@ -5,11 +5,13 @@ Not a simulation: decode, tag, store, measure, decide and incidents are the call
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from otel_cx_collector.decide.words import Record
+from otel_cx_collector.errors import UserError
 from otel_cx_collector.events import NS, SLICE_S, Refusal
 from otel_cx_collector.incidents.record import finding_json, report_json
 from otel_cx_collector.incidents.words import Incident
@@ -27,6 +29,9 @@ from otel_cx_collector.measure.report import Json, alert, journey_report, timest
 from otel_cx_collector.measure.track import Track
 from otel_cx_collector.recording import NEVER_NS, Recording, read
 from otel_cx_collector.store import Store
+
+AFTER_S: Final = 24 * 3600
+"""A report may be asked for so long after the last span: every slice up to it is judged."""
 
 
 @dataclass(slots=True)
@@ -69,6 +74,11 @@ def run(paths: list[str], inventory: Inventory, at_s: list[int] | None = None) -
     table, tables, distinct = stored(recording, inventory)
     bench = court(recording, tables, table, inventory)
     moments = [at // SLICE_S * SLICE_S for at in at_s or []]
+    if moments and max(moments) > bench.last_s + AFTER_S:
+        raise UserError(
+            f"--at {timestamp(max(moments))} lies more than a day after the end of the recording, "
+            f"{timestamp(bench.last_s)}; ask for a time in it, or soon after"
+        )
     reports = {at: _as_of(bench, at) for at in sorted(set(moments)) if at <= bench.last_s}
     report = _head(recording, table, distinct, bench) | _as_of(bench, bench.last_s)
     reports |= {at: _as_of(bench, at) for at in sorted(set(moments)) if at > bench.last_s}
