@@ -1,5 +1,6 @@
 """The worked examples of the score: recordings replayed by the real pipeline, figures as the definition prints them."""
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,7 @@ def evening() -> list[int]:
     """Attempts of each minute of a day that grows quiet slowly: 100 a minute on average, 5 at its end."""
     quieter = [max(5, round(150 * 0.95**m)) for m in range(90)]
     day = sum(quieter) - 100 * len(quieter)
-    busy = -(-(-day) // 50) if day < 0 else 0
+    busy = math.ceil(-day / 50) if day < 0 else 0
     found = [150] * busy + quieter
     found[0] -= sum(found) - 100 * len(found)
     return found

@@ -10,7 +10,7 @@ from otel_cx_collector.inventory.pending import PENDING, Pending
 
 WHOLE = Path(__file__).parent / "valid" / "whole.yaml"
 
-ASKED = {
+ASKED: dict[tuple[str, ...], str] = {
     ("journeys", "*", "strict"): "journeys: {a: {steps: [b], strict: true}}",
     ("journeys", "*", "value"): "currency: EUR\njourneys: {a: {steps: [b], value: 5}}",
 }
