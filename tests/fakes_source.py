@@ -309,6 +309,7 @@ class FakeSource(FakeJudgement):
                 ("shop.market", services[2]): 77,
             },
             log_used_bytes=34_000_000,
+            log_minutes_left=1_234.4,
             log_limit_bytes=1 << 30,
             store_ok=not self.down,
             store_error=self.down,

@@ -214,6 +214,7 @@ class Ingest:
                 overflow=dict(tally.overflow),
                 log_used_bytes=self._rows.bytes_used,
                 log_limit_bytes=limit_bytes,
+                log_minutes_left=self._rows.minutes_left(self._now_ns() / NS),
                 store_ok=not state.failing,
                 store_error=state.last_error if state.failing else "",
             )

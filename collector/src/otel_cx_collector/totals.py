@@ -19,13 +19,17 @@ def added(intakes: list[Intake]) -> Intake:
 
 def outlived(intake: Intake) -> Intake:
     """What stays of the counters of a process that is gone: what arrived, not how its log stood."""
-    return replace(intake, log_used_bytes=0, log_limit_bytes=0, store_ok=True, store_error="")
+    return replace(intake, log_used_bytes=0, log_limit_bytes=0, log_minutes_left=None, store_ok=True, store_error="")
 
 
 def _add(one: Intake, other: Intake) -> Intake:
     values: dict[str, Any] = {
-        each.name: _sum(getattr(one, each.name), getattr(other, each.name)) for each in fields(Intake)
+        each.name: _sum(getattr(one, each.name), getattr(other, each.name))
+        for each in fields(Intake)
+        if each.name != "log_minutes_left"
     }
+    left = [each for each in (one.log_minutes_left, other.log_minutes_left) if each is not None]
+    values["log_minutes_left"] = min(left, default=None)  # the first log that is full refuses
     values["since_s"] = min(filter(None, (one.since_s, other.since_s)), default=0)
     values["store_ok"] = one.store_ok and other.store_ok
     values["store_error"] = one.store_error or other.store_error

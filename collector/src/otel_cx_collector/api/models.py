@@ -228,6 +228,7 @@ class IntakeOut(Model):
     overflow: list[Overflow]
     log_used_bytes: int
     log_limit_bytes: int
+    log_minutes_left: float | None
     store_ok: bool
     store_error: str
 

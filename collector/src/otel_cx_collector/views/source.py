@@ -61,6 +61,8 @@ class Intake:
     """(dimension attribute, service) -> values that became "other"."""
     log_used_bytes: int = 0
     log_limit_bytes: int = 0
+    log_minutes_left: float | None = None
+    """How long the log lasts at the pace of the last minutes if the store takes nothing; None when nothing comes."""
     store_ok: bool = True
     store_error: str = ""
     """The store's last error in words, empty when it answers."""
