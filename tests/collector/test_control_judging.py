@@ -9,7 +9,7 @@ from rows import START_S, Row
 
 from otel_cx_collector import inventory
 from otel_cx_collector.errors import Unavailable
-from otel_cx_collector.events import NS, Fact, FactKind
+from otel_cx_collector.events import NS, Fact, FactKind, SignalPoint, signal_batch
 from otel_cx_collector.incidents.machine import ActRefused
 from otel_cx_collector.incidents.words import Act, Command, Happening, Status
 from otel_cx_collector.state import Round, State
@@ -237,3 +237,20 @@ def test_half_measured_for_five_minutes_is_told_and_so_is_its_end() -> None:
         scene.control.look_after()
     told = [(each.what, each.incident) for each in scene.answers.deliveries(None)]
     assert told == [("recovered", "watch"), ("unmeasured", "watch")]
+
+
+def test_levels_that_come_again_are_one_and_the_share_is_of_the_boundary_that_was_judged() -> None:
+    file = inventory.parse(
+        """
+journeys: {checkout: {steps: [{name: payment, depends_on: [db]}]}}
+saturation: {db: {metric: db.client.connection.count, limit: 50}}
+"""
+    )
+    scene = Scene(inventory=file, now_s=100)
+    for at_s, value in ((60, 40.0), (60, 40.0), (75, 45.0)):
+        point = SignalPoint("db", "billing", "used", (START_S + at_s) * NS, value)
+        scene.store.levels.append(pa.Table.from_batches([signal_batch([point])]))
+        scene.judge(at_s + 30)
+    assert scene.answers.saturation() == {"db": 0.9}
+    assert scene.control.surroundings.levels is not None
+    assert scene.control.surroundings.levels.num_rows == 2

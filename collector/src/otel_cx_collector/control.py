@@ -217,11 +217,9 @@ class Control:
         fresh, around.levels_us = self.rows.signals_since(around.levels_us)
         if fresh.num_rows:
             known = [around.levels] if around.levels is not None else []
-            table = pa.concat_tables([*known, fresh], promote_options="permissive")
-            table = table.select(SIGNAL_SCHEMA.names).cast(SIGNAL_SCHEMA)
+            table = pa.concat_tables([*known, fresh.select(SIGNAL_SCHEMA.names).cast(SIGNAL_SCHEMA)])
             table = table.filter(pc.greater_equal(table["at_ns"], (now_s - LEVELS_S) * NS))
-            # A store of several servers gives some again.
-            around.levels = table.group_by(SIGNAL_SCHEMA.names).aggregate([])
+            around.levels = table.group_by(SIGNAL_SCHEMA.names).aggregate([])  # several servers give some again
         inventory = with_maintenance(self.inventory, around.facts)
         return World(
             inventory=inventory,
