@@ -38,12 +38,15 @@ class Sent:
 
 
 def executions(from_s: float, until_s: float, now_s: float, rate: float) -> Iterator[Execution]:
-    """Every execution of the attempts that began in ``[from_s, until_s)``, minute by minute.
+    """Every execution of the attempts that began in ``[from_s, until_s)``, minute by minute, the newest first.
+
+    The collector judges while this is under way: were the oldest first, it would see nobody come in the last minutes,
+    and take that for an outage.
 
     Attempts that began before ``until_s`` are kept whole, though their last steps end a few seconds after it: they
     are the people already on the platform when live traffic sets in.
     """
-    for minute_s in range(int(from_s) // 60 * 60, int(until_s) + 1, 60):
+    for minute_s in reversed(range(int(from_s) // 60 * 60, int(until_s) + 1, 60)):
         for journey in ATTEMPTS_A_MINUTE:
             for attempt in attempts.minute(journey, minute_s, now_s, rate):
                 if from_s <= attempt[0].start_ns / NS < until_s:
