@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from collector_limits import PACKAGE, TABLES, shown
 
-from otel_cx_collector.config import _READERS
+from otel_cx_collector.config import READERS
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "explanation" / "limits.md").read_text()
@@ -42,7 +42,7 @@ def test_every_limit_is_listed_with_its_default_and_no_other_is(title: str) -> N
 
 
 def test_the_settings_named_are_read_into_the_limits_they_stand_at() -> None:
-    readers = {field: ".".join(path) for path, (field, _) in _READERS.items()}
+    readers = {field: ".".join(path) for path, (field, _) in READERS.items()}
     rows = ROW.findall(PAGE)
     assert rows
     for name, _, setting in rows:
