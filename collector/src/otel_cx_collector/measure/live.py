@@ -60,6 +60,7 @@ def pulse(track: Track, minute: int) -> Pulse:
     rho = _rho(track, minute, normal, reference)
     if missing and walk.missing.get(minute - 1, 0.0):
         rho += journey.criticality * missing / normal.started
+    rho = max(0.0, rho)
     harmed = bool(span and walk.harmed(minute, span.reference))
     factors, hour, low = None, 0.0, 0.0
     if span and harmed:
@@ -131,8 +132,8 @@ def _harmed_lately(track: Track, minute: int) -> bool:
 
 
 def _rho(track: Track, minute: int, normal: Normal, reference: Reference) -> float:
-    """The rate of harm right now: the largest over windows of 1, 2, 5 closed minutes (4.5), never below 0."""
-    rates = [0.0]
+    """The rate of harm right now: the largest over windows of 1, 2, 5 closed minutes (4.5)."""
+    rates = []
     for width in impact.RHO_WINDOWS:
         window = track.window(range(max(track.first, minute - width + 1), minute + 1), nanoseconds(minute + 1))
         harmed = impact.most_hurtful(window, len(track.journey.steps), rejections=reference.rejections)
