@@ -97,8 +97,6 @@ def test_what_another_inventory_would_change_is_said_in_words(tmp_path: Path) ->
 
 def test_whoever_is_to_be_erased_is_named_once(tmp_path: Path) -> None:
     for arguments in ([], ["--customer", "a", "--account", "b"]):
-        refused = subprocess.run(
-            [str(PROGRAM), "erase", *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=60
-        )
+        refused = command(tmp_path, "erase", *arguments)
         assert refused.returncode == 2
         assert "give exactly one of" in refused.stderr
