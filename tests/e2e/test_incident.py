@@ -24,6 +24,7 @@ SEEN_WITHIN_S = 90
 """The promise: from the first failure to the page."""
 OVER_WITHIN_S = 240
 WORST_SECOND = 47
+BEFORE_S = 200
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,16 @@ class Demo(Running):
 
     def diary(self, from_s: float, to_s: float) -> tuple[set[str], set[str]]:
         """Customers on checkout in a stretch of time, and those of them who met a server error."""
-        lines = [json.loads(line) for line in (self.home / "diary.jsonl").read_text().splitlines()]
-        mine = [one for one in lines if one["journey"] == "checkout" and from_s <= one["at"] < to_s]
+        mine = [one for one in self._lines() if one["journey"] == "checkout" and from_s <= one["at"] < to_s]
         return {one["customer"] for one in mine}, {one["customer"] for one in mine if one["status"] >= 500}
+
+    def lived_s(self) -> float:
+        """For how long people have been writing their diaries."""
+        return time.time() - float(self._lines()[0]["at"])
+
+    def _lines(self) -> list[dict[str, Any]]:
+        # The last line may still be under way.
+        return [json.loads(line) for line in (self.home / "diary.jsonl").read_text().split("\n")[:-1]]
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +86,9 @@ def most_hurt(demo: Demo) -> dict[str, Any] | None:
 
 @pytest.mark.timeout(900)
 def test_payment_errors_are_seen_in_time_at_their_true_size_and_their_end_too(demo: Demo) -> None:
+    # An episode may begin three minutes before the fault, with what goes wrong on an ordinary day: in made history
+    # there are no diaries.
+    until("no episode can reach into history", lambda: demo.lived_s() > BEFORE_S, BEFORE_S)
     # The worst moment: so late in a minute that it holds little harm yet, and the next one is far from closing.
     time.sleep((WORST_SECOND - time.time()) % 60)
     demo.fault("payment-errors", "on", "--share", "0.4")
@@ -87,7 +98,7 @@ def test_payment_errors_are_seen_in_time_at_their_true_size_and_their_end_too(de
     assert found["state"] in {"severe", "major", "minor"}
 
     # A minute more, so that the interval is narrow enough to be wrong.
-    until("a second harmed minute", lambda: (e := most_hurt(demo)) and length_s(e["episode"]) >= 120, SEEN_WITHIN_S)
+    until("a second harmed minute", lambda: (e := most_hurt(demo)) and ended_s(e) >= began + 60, SEEN_WITHIN_S)
     found = most_hurt(demo)
     assert found
     episode = found["episode"]
@@ -116,8 +127,8 @@ def test_payment_errors_are_seen_in_time_at_their_true_size_and_their_end_too(de
     assert min(settled[-3:]) > 0.9, "success is back"
 
 
-def length_s(episode: dict[str, Any]) -> float:
-    return moment(episode["ended_at"]) - moment(episode["started_at"])
+def ended_s(found: dict[str, Any]) -> float:
+    return moment(found["episode"]["ended_at"])
 
 
 @pytest.mark.browser
