@@ -8,12 +8,14 @@ import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoint
 from sqlalchemy import Engine, QueuePool
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
 from examples.hosting import behaviour
 from examples.hosting.everyday import STEPS
 from examples.hosting.faults import Faults
 from examples.hosting.services.billing import database
-from examples.hosting.services.billing.database import CYCLE_S, POOL, Reports
+from examples.hosting.services.billing.database import CYCLE_S, POOL, Account, Reports
 from examples.hosting.services.gateway import SLOW_S
 
 
@@ -71,6 +73,14 @@ def test_the_metric_counts_what_is_in_use_and_what_is_not(engine: Engine) -> Non
     points = [point for point in metric.data.data_points if isinstance(point, NumberDataPoint)]
     states = {str((point.attributes or {})["db.client.connection.state"]): point.value for point in points}
     assert (metric.name, states) == ("db.client.connection.count", {"used": 2, "idle": POOL - 2})
+
+
+def test_an_error_of_the_database_names_nobody(engine: Engine) -> None:
+    with Session(engine) as session:
+        session.add_all([Account(id="acct-00017", email="one"), Account(id="acct-00017", email="two")])
+        with pytest.raises(IntegrityError) as raised:
+            session.flush()
+    assert "acct-00017" not in str(raised.value)
 
 
 def test_about_half_of_the_people_wait_for_a_slow_payment_and_everybody_for_an_ordinary_one() -> None:

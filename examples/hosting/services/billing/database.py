@@ -53,8 +53,14 @@ class Account(Table):
 
 
 def connect(home: Path) -> Engine:
-    """Open billing's database, an SQLite file, and make its tables."""
-    engine = create_engine(f"sqlite:///{home / 'billing.sqlite'}", pool_size=POOL, max_overflow=0, pool_timeout=WAIT_S)
+    """Open billing's database, an SQLite file, and make its tables. Its errors end in spans, so they name no values."""
+    engine = create_engine(
+        f"sqlite:///{home / 'billing.sqlite'}",
+        pool_size=POOL,
+        max_overflow=0,
+        pool_timeout=WAIT_S,
+        hide_parameters=True,
+    )
     with engine.begin() as connection:
         connection.exec_driver_sql("PRAGMA journal_mode=WAL")
     Table.metadata.create_all(engine)
