@@ -54,8 +54,6 @@ EARLY: Final = 0.3
 """Share of the starts of a collector after which it is killed without waiting for it to be ready."""
 EARLY_S: Final = 3.0
 """Longest time from such a start to the kill."""
-STOPS: Final = 4
-"""Most stops of a collector in a check until one leaves nothing in its log."""
 PATIENCE_S: Final = 60.0
 CONFIG: Final = """
 data: {data}
@@ -96,8 +94,6 @@ class Found:
     lost: set[int]
     twice: set[int]
     never_sent: set[int]
-    unfinished: int
-    """Stops that left rows in the log, each followed by another start that sent them."""
 
 
 @dataclass(frozen=True)
@@ -115,8 +111,7 @@ class Outcome:
         return (
             f"{self.rounds} rounds, {self.early} of them before ready; {len(self.checks)} checks; "
             f"{last.acknowledged} steps acknowledged, {last.stored} stored, {self.repeats} requests repeated; "
-            f"lost {self.most('lost')}, twice {self.most('twice')}, never sent {self.most('never_sent')}; "
-            f"{sum(each.unfinished for each in self.checks)} stops left rows in the log; ready after "
+            f"lost {self.most('lost')}, twice {self.most('twice')}, never sent {self.most('never_sent')}; ready after "
             f"{statistics.median(self.ready_s):.2f} s (median), {max(self.ready_s):.2f} s (worst)"
         )
 
@@ -224,14 +219,14 @@ class Collector:
             self._process.wait()
             self._process = None
 
-    def stop(self) -> bool:
-        """Ask it to end; whether it stored all that its log held, which the next start does otherwise."""
+    def stop(self) -> None:
+        """Ask it to end; it stores what its log holds."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
         assert self._process.wait(PATIENCE_S) == 0, self.said()
         self._process = None
         with Log(self.data / "log") as log:
-            return log.stored == log.last
+            assert log.stored == log.last, f"its log was not stored to the end: {self.said()}"
 
     def said(self) -> str:
         """The end of what it logged."""
@@ -281,12 +276,7 @@ class Scene:
 
     def check(self, tally: Tally) -> Found:
         """Stop the collector, look for every step in the store, start the collector."""
-        unfinished = 0
-        while not self.collector.stop():
-            unfinished += 1
-            assert unfinished < STOPS, f"its log is never stored to the end: {self.collector.said()}"
-            self.collector.start()
-            self.collector.wait()
+        self.collector.stop()
         acknowledged, sent = tally.ids(), tally.sent.copy()
         stored = self._stored()
         self.collector.start()
@@ -297,7 +287,6 @@ class Scene:
             lost=acknowledged - stored.keys(),
             twice={each for each, count in stored.items() if count > 1},
             never_sent={each for each in stored if each // STEPS not in sent},
-            unfinished=unfinished,
         )
 
     def _stored(self) -> Counter[int]:
