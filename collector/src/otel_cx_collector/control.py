@@ -115,7 +115,6 @@ class Control:
     lock: threading.RLock = field(default_factory=threading.RLock)
     subjects: dict[str, Subject] = field(default_factory=dict)
     judged: memory.State = field(default_factory=lambda: memory.State(0))
-    last: Effects = field(default_factory=Effects)
     kept: dict[str, Kept] = field(default_factory=dict)
     surroundings: Surroundings = field(default_factory=Surroundings)
     error: str = ""
@@ -194,7 +193,6 @@ class Control:
             effects = judge(self.subjects, self.judged, to_s, world)
             self._unwritten.append(self._round(effects))
             self._write()
-            self.last = effects
             self._keep(now_s)
         with self._turned:
             self.watermark, self.error, self._failing_s = to_s, "", None
@@ -235,7 +233,7 @@ class Control:
         self.settle = self._arrivals.settle_s(fresh.values(), now_s)
         for name, table in fresh.items():
             known = self.subjects.get(name)
-            if known is None or _windows(known.track.inventory, name) != _windows(world.inventory, name):
+            if known is None or known.track.inventory.maintenance_of(name) != world.inventory.maintenance_of(name):
                 self.subjects[name] = self._subject(name, world, table if known is None else None, now_s)
             else:
                 known.world = world
@@ -391,7 +389,3 @@ class Control:
         with self._turned:
             self._turned.wait_for(lambda: self.round > after or self._stop.is_set(), timeout_s)
             return self.round
-
-
-def _windows(inventory: Inventory, journey: str) -> list[tuple[int, int]]:
-    return [(each.from_ns, each.to_ns) for each in inventory.maintenance if each.journey == journey]

@@ -53,7 +53,6 @@ class Court:
         self.found.tells += effects.tells
         self.found.alerts = _latest([*self.found.alerts, *effects.alerts])
         self.found.incidents |= effects.incidents
-        self.found.decisions |= effects.decisions
 
 
 def run(paths: list[str], inventory: Inventory, at_s: list[int] | None = None) -> Json:

@@ -15,6 +15,7 @@ from otel_cx_collector.measure import burn
 from otel_cx_collector.measure.burn import BurnState, Policy, Slices, walk
 from otel_cx_collector.measure.columns import Bools, build
 from otel_cx_collector.measure.figures import BurnAlert
+from otel_cx_collector.measure.slis import good_and_total
 from otel_cx_collector.measure.stats import jeffreys
 
 HOUR = 360
@@ -414,7 +415,7 @@ def counted(rows: list[Row], objective: inventory.Objective) -> tuple[set[str], 
     """Attempts with a good execution, and with one that counts at all."""
     columns = build(table(rows), FILE.journeys["checkout"], FILE)
     attempts = columns.table["attempt"].to_numpy()
-    good, total = burn.good_and_total(columns, objective)
+    good, total = good_and_total(columns, objective)
     return set(attempts[good]), set(attempts[total])
 
 

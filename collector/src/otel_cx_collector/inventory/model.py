@@ -109,6 +109,10 @@ class Inventory:
     escalation: tuple[Rule, ...] = ()
     notify: dict[str, Channel] = field(default_factory=dict)
 
+    def maintenance_of(self, journey: str) -> tuple[tuple[int, int], ...]:
+        """Maintenance windows of a journey, ``[from, to)`` in nanoseconds since the epoch, in file order."""
+        return tuple((each.from_ns, each.to_ns) for each in self.maintenance if each.journey == journey)
+
 
 def resolve(file: File) -> Inventory:
     """What the file means; the file is right already."""

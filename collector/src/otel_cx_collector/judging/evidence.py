@@ -54,9 +54,7 @@ class At:
         """Durations of the window's ok executions, ascending."""
         low_ns, high_ns = self.at_s * NS - over_ns, self.at_s * NS
         columns = self._track.columns(high_ns, low_ns)
-        chosen = (columns.time >= low_ns) & (columns.outcome == OK)
-        if step is not None:
-            chosen &= columns.step == [each.name for each in columns.journey.steps].index(step)
+        chosen = columns.of_step(step) & (columns.time >= low_ns) & (columns.outcome == OK)
         found: list[int] = np.sort(columns.duration[chosen]).tolist()
         return found
 

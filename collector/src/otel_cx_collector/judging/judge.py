@@ -7,7 +7,7 @@ judged with the same data.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from otel_cx_collector.decide.words import Decision, Record
+from otel_cx_collector.decide.words import Record
 from otel_cx_collector.events import SLICE_S
 from otel_cx_collector.incidents.groups import assign
 from otel_cx_collector.incidents.machine import step
@@ -29,8 +29,6 @@ class Effects:
     tells: list[Tell] = field(default_factory=list)
     incidents: dict[str, Incident] = field(default_factory=dict)
     """New or changed, by id."""
-    decisions: dict[str, Decision] = field(default_factory=dict)
-    """The last one of each journey."""
 
 
 def judge(subjects: Mapping[str, Subject], state: State, to_s: int, world: World) -> Effects:
@@ -58,7 +56,6 @@ def _boundary(subject: Subject, memory: JourneyState, at_s: int, effects: Effect
     closed = subject.close(at_s)
     decision, records = subject.decide(memory, at_s)
     effects.records += records
-    effects.decisions[subject.name] = decision
     before = memory.incident
     after, tells = step(before, subject.standing(decision, at_s))
     if after is before:

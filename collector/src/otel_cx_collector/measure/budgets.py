@@ -14,10 +14,10 @@ import numpy as np
 
 from otel_cx_collector.events import NS, WEIGHT_ONE
 from otel_cx_collector.inventory import Journey, Objective
-from otel_cx_collector.measure.burn import good_and_total
 from otel_cx_collector.measure.columns import FAILED, MINUTE_NS, Bools, Columns, Floats, Ints, Labelled, coded
 from otel_cx_collector.measure.evaluation import Evaluation
 from otel_cx_collector.measure.figures import Budget
+from otel_cx_collector.measure.slis import good_and_total
 
 PACE_NS: Final = 3600 * NS
 """Burn now is that of the last hour."""
@@ -215,9 +215,7 @@ def _window(found: Evaluation, objective: Objective, length_ns: int | None = Non
 def _sums(columns: Columns, objective: Objective, groups: _Group, from_ns: int, to_ns: int) -> _Sums:
     if objective.sli == "completion":
         attempts = columns.attempts
-        chosen = (attempts.start >= from_ns) & (attempts.start < to_ns)
-        for low, high in columns.maintenance_windows:
-            chosen &= ~((attempts.start >= low) & (attempts.start < high))
+        chosen = (attempts.start >= from_ns) & (attempts.start < to_ns) & columns.attempts_counted()
         good, of, weight = chosen & attempts.completed, groups.attempts, attempts.weight
     else:
         good, counts = good_and_total(columns, objective)

@@ -14,7 +14,7 @@ from otel_cx_collector.events import NS, SLICE_S, WEIGHT_ONE
 from otel_cx_collector.inventory import Inventory, Journey, Objective
 from otel_cx_collector.inventory.burn_pairs import PAIRS, allowed, can_fire, largest_factor, scaled
 from otel_cx_collector.inventory.quantities import format_duration, format_share
-from otel_cx_collector.measure.columns import FAILED, OK, Bools, Columns, Floats, Ints
+from otel_cx_collector.measure.columns import Bools, Floats, Ints
 from otel_cx_collector.measure.figures import BurnAlert
 
 MIN_FAILURES: Final = 3
@@ -125,17 +125,6 @@ def fires_after_s(policy: Policy, error_rate: float) -> float:
     rate is not above the limit. Source: The Site Reliability Workbook, chapter 5.
     """
     return policy.limit * policy.long_s / error_rate if error_rate > policy.limit else float("inf")
-
-
-def good_and_total(columns: Columns, objective: Objective) -> tuple[Bools, Bools]:
-    """Which executions are good and which count at all for availability or latency (2.1), maintenance left out."""
-    chosen = ~columns.maintenance
-    if objective.step is not None:
-        chosen &= columns.step == [step.name for step in columns.journey.steps].index(objective.step)
-    ok = chosen & (columns.outcome == OK)
-    if objective.sli == "latency":
-        return ok & (columns.duration <= (objective.threshold_ns or 0)), ok
-    return ok, ok | (chosen & (columns.outcome == FAILED))
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,6 +153,20 @@ class Columns:
             rejected=(outcome == REJECTED) & ~self.maintenance[rows],
         )
 
+    def of_step(self, step: str | None) -> Bools:
+        """Executions of the step of that name; all of them for None."""
+        if step is None:
+            return np.ones(len(self), dtype=np.bool_)
+        return np.asarray(self.step == [each.name for each in self.journey.steps].index(step))
+
+    def attempts_counted(self) -> Bools:
+        """Attempts that did not start in a maintenance (2.6)."""
+        start = self.attempts.start
+        counted = np.ones(len(start), dtype=np.bool_)
+        for low, high in self.maintenance_windows:
+            counted &= ~((start >= low) & (start < high))
+        return counted
+
     def hurtful(self, *, rejections: bool) -> Bools:
         """Executions with harm."""
         harmful = self.harm > 0
@@ -179,7 +193,7 @@ def build(table: pa.Table, journey: Journey, inventory: Inventory, until_ns: int
     done = (outcome == OK) & terminal[step]
     attempt = _cut(key, time, grade, step, done, journey.timeout_ns)
     maintenance = np.zeros(len(time), dtype=np.bool_)
-    windows = tuple((w.from_ns, w.to_ns) for w in inventory.maintenance if w.journey == journey.name)
+    windows = inventory.maintenance_of(journey.name)
     for low, high in windows:
         maintenance |= (time >= low) & (time < high)
     slow = (outcome == OK) & (duration > _slow_after(journey)[step])

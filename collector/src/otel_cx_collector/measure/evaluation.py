@@ -31,7 +31,6 @@ class Evaluation:
     """A journey's executions before ``as_of_ns``, and what was found in them."""
 
     journey: Journey
-    inventory: Inventory
     as_of_ns: int
     columns: Columns
     spans: tuple[Span, ...]
@@ -78,7 +77,6 @@ def of_track(track: Track, as_of_ns: int, from_ns: int = 0) -> Evaluation:
     spans = tuple(replace(span) for span in walk.spans)
     return Evaluation(
         journey=track.journey,
-        inventory=track.inventory,
         as_of_ns=as_of_ns,
         columns=columns,
         spans=spans,
@@ -125,20 +123,14 @@ def reach(columns: Columns, inside: Bools, affected: Bools) -> Reach:
     return Reach(hurt, active, jeffreys(hurt, active, REACH_LOW), jeffreys(hurt, active, REACH_HIGH))
 
 
-def rows_between(columns: Columns, start: int, end: int) -> Ints:
-    """Executions of the minutes ``[start, end)``, since the epoch."""
-    return np.flatnonzero((columns.minute >= start) & (columns.minute < end))
-
-
 def episode(found: Evaluation, span: Span) -> Episode:
     """One episode with all that is known at the moment."""
     columns, journey, normal = found.columns, found.journey, found.normal(span)
-    rows = rows_between(columns, span.start, span.end + 1)
-    harmed = impact.most_hurtful(columns.window(rows), len(journey.steps), rejections=span.reference.rejections)
+    inside = (columns.minute >= span.start) & (columns.minute <= span.end)
+    window = columns.window(np.flatnonzero(inside))
+    harmed = impact.most_hurtful(window, len(journey.steps), rejections=span.reference.rejections)
     missing = sum(x for minute, x in found.missing.items() if span.start <= minute <= span.end)
     parts = impact.factors(journey, harmed, normal, span.reference, missing)
-    inside = np.zeros(len(columns), dtype=np.bool_)
-    inside[rows] = True
     equivalent = impact.harm_minutes(parts)
     return Episode(
         start_s=seconds(span.start),

@@ -5,7 +5,6 @@ from typing import Final
 
 from otel_cx_collector.events import NS
 from otel_cx_collector.measure import impact
-from otel_cx_collector.measure.episodes import Span
 from otel_cx_collector.measure.evaluation import Evaluation, episode
 from otel_cx_collector.measure.figures import Factors, Live
 from otel_cx_collector.measure.impact import Harmed, Reference
@@ -64,11 +63,12 @@ def pulse(track: Track, minute: int) -> Pulse:
     harmed = bool(span and walk.harmed(minute, span.reference))
     factors, hour, low = None, 0.0, 0.0
     if span and harmed:
-        found = _hour(track, span, minute)
-        gone = sum(x for at, x in walk.missing.items() if max(span.start, minute - LIVE_MINUTES + 1) <= at <= minute)
+        start = max(span.start, minute - LIVE_MINUTES + 1)
+        found = _harmed(track, start, minute, rejections=reference.rejections)
+        gone = sum(x for at, x in walk.missing.items() if start <= at <= minute)
         factors = impact.factors(journey, found, normal, reference, gone)
         hour = impact.harm_minutes(factors)
-        low = _reach_low(track, span, minute) if len(found.rows) >= FLOOR_HARMED else 0.0
+        low = _reach_low(track, start, minute) if len(found.rows) >= FLOOR_HARMED else 0.0
     return Pulse(
         minute=minute,
         score=impact.score(hour + impact.LEAD_MINUTES * rho),
@@ -119,8 +119,7 @@ def harmed_attempts(track: Track, minute: int) -> int:
     low = max(0, minute - LIVE_MINUTES + 1 - track.first)
     if int(track.counts[low : minute + 1 - track.first, column].sum()) < PAGING_MIN_HARMED:
         return 0
-    window = track.window(range(minute - LIVE_MINUTES + 1, minute + 1), nanoseconds(minute + 1))
-    return len(impact.most_hurtful(window, len(track.journey.steps), rejections=rejections).rows)
+    return len(_harmed(track, minute - LIVE_MINUTES + 1, minute, rejections=rejections).rows)
 
 
 def _harmed_lately(track: Track, minute: int) -> bool:
@@ -135,22 +134,20 @@ def _rho(track: Track, minute: int, normal: Normal, reference: Reference) -> flo
     """The rate of harm right now: the largest over windows of 1, 2, 5 closed minutes (4.5)."""
     rates = []
     for width in impact.RHO_WINDOWS:
-        window = track.window(range(max(track.first, minute - width + 1), minute + 1), nanoseconds(minute + 1))
-        harmed = impact.most_hurtful(window, len(track.journey.steps), rejections=reference.rejections)
+        harmed = _harmed(track, minute - width + 1, minute, rejections=reference.rejections)
         rates.append(impact.rate(track.journey, harmed, width, normal, reference))
     return max(rates)
 
 
-def _hour(track: Track, span: Span, minute: int) -> Harmed:
-    """Who was harmed in the episode's last hour."""
-    minutes = range(max(span.start, minute - LIVE_MINUTES + 1), minute + 1)
-    window = track.window(minutes, nanoseconds(minute + 1))
-    return impact.most_hurtful(window, len(track.journey.steps), rejections=span.reference.rejections)
+def _harmed(track: Track, start: int, minute: int, *, rejections: bool) -> Harmed:
+    """Who was harmed from minute ``start`` to ``minute``, as known at its end."""
+    window = track.window(range(start, minute + 1), nanoseconds(minute + 1))
+    return impact.most_hurtful(window, len(track.journey.steps), rejections=rejections)
 
 
-def _reach_low(track: Track, span: Span, minute: int) -> float:
-    """Lower bound of customers affected of active in the episode's last hour (4.10)."""
-    affected, active = track.customers(max(span.start, minute - LIVE_MINUTES + 1), minute + 1)
+def _reach_low(track: Track, start: int, minute: int) -> float:
+    """Lower bound of customers affected of active from minute ``start`` to ``minute`` of an episode (4.10)."""
+    affected, active = track.customers(start, minute + 1)
     return jeffreys(affected, active, REACH_LOW) if active else 0.0
 
 

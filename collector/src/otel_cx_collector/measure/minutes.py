@@ -92,10 +92,9 @@ class ByMinute:
 def in_maintenance(inventory: Inventory, journey: str, first: int, count: int) -> Bools:
     """Of ``count`` minutes from ``first`` on, those that a maintenance window touches."""
     found = np.zeros(count, dtype=np.bool_)
-    for window in inventory.maintenance:
-        if window.journey == journey:
-            low, high = window.from_ns // MINUTE_NS, -(-window.to_ns // MINUTE_NS)
-            found[max(0, low - first) : max(0, high - first)] = True
+    for from_ns, to_ns in inventory.maintenance_of(journey):
+        low, high = from_ns // MINUTE_NS, -(-to_ns // MINUTE_NS)
+        found[max(0, low - first) : max(0, high - first)] = True
     return found
 
 

@@ -11,8 +11,9 @@ import numpy as np
 from otel_cx_collector.events import NS, SLICE_S
 from otel_cx_collector.inventory import Inventory, Journey
 from otel_cx_collector.inventory.decisions import AllOf, AnyOf, AvailabilityOk, LatencyAbove, Not, Predicate
-from otel_cx_collector.measure.burn import LONGEST_S, Slices, good_and_total
+from otel_cx_collector.measure.burn import LONGEST_S, Slices
 from otel_cx_collector.measure.columns import FAILED, OK, Bools, Columns, Ints
+from otel_cx_collector.measure.slis import good_and_total
 from otel_cx_collector.measure.tally import Tally
 
 SLICE_NS: Final = SLICE_S * NS
@@ -76,12 +77,13 @@ def slices(columns: Columns, asked: Questions) -> Tally:
     at = columns.time // SLICE_NS - first
     _attempts(counts, columns, first)
     for (step, above_ns), column in asked.ranks.items():
-        ok = _of_step(columns, step) & (columns.outcome == OK)
+        ok = columns.of_step(step) & (columns.outcome == OK)
         counts[:, column] = _count(at, ok, counts)
         counts[:, column + 1] = _count(at, ok & (columns.duration <= above_ns), counts)
     for step, column in asked.failures.items():
-        failed = _of_step(columns, step) & (columns.outcome == FAILED) & ~columns.maintenance
-        total = failed | (_of_step(columns, step) & (columns.outcome == OK) & ~columns.maintenance)
+        chosen = columns.of_step(step) & ~columns.maintenance
+        failed = chosen & (columns.outcome == FAILED)
+        total = failed | (chosen & (columns.outcome == OK))
         counts[:, column], counts[:, column + 1] = _count(at, failed, counts), _count(at, total, counts)
     for index, column in asked.objectives.items():
         good, total = good_and_total(columns, asked.journey.objectives[index])
@@ -93,19 +95,10 @@ def slices(columns: Columns, asked: Questions) -> Tally:
 
 
 def _attempts(counts: Ints, columns: Columns, first: int) -> None:
-    attempts = columns.attempts
-    chosen = np.ones(len(attempts), dtype=np.bool_)
-    for low, high in columns.maintenance_windows:
-        chosen &= ~((attempts.start >= low) & (attempts.start < high))
+    attempts, chosen = columns.attempts, columns.attempts_counted()
     at = attempts.start // SLICE_NS - first
     done = chosen & (attempts.completed_at - attempts.start <= columns.journey.mature_ns)
     counts[:, STARTED], counts[:, COMPLETED] = _count(at, chosen, counts), _count(at, done, counts)
-
-
-def _of_step(columns: Columns, step: str | None) -> Bools:
-    if step is None:
-        return np.ones(len(columns), dtype=np.bool_)
-    return np.asarray(columns.step == [each.name for each in columns.journey.steps].index(step))
 
 
 def _count(at: Ints, chosen: Bools, counts: Ints) -> Ints:

@@ -83,26 +83,27 @@ def _sli(columns: Columns, objective: Objective, as_of_ns: int) -> Sli:
     )
 
 
+def good_and_total(columns: Columns, objective: Objective) -> tuple[Bools, Bools]:
+    """Which executions are good and which count at all for availability or latency (2.1), maintenance left out."""
+    chosen = columns.of_step(objective.step) & ~columns.maintenance
+    ok = chosen & (columns.outcome == OK)
+    if objective.sli == "latency":
+        return ok & (columns.duration <= (objective.threshold_ns or 0)), ok
+    return ok, ok | (chosen & (columns.outcome == FAILED))
+
+
 def _executions(columns: Columns, objective: Objective, from_ns: int) -> tuple[int, int]:
     """Weights of good and total executions of availability or latency."""
-    inside = (columns.time >= from_ns) & ~columns.maintenance
-    if objective.step is not None:
-        names = [step.name for step in columns.journey.steps]
-        inside &= columns.step == names.index(objective.step)
-    ok = inside & (columns.outcome == OK)
-    if objective.sli == "latency":
-        good = ok & (columns.duration <= (objective.threshold_ns or 0))
-        return int(columns.weight[good].sum()), int(columns.weight[ok].sum())
-    total = ok | (inside & (columns.outcome == FAILED))
-    return int(columns.weight[ok].sum()), int(columns.weight[total].sum())
+    inside = columns.time >= from_ns
+    good, total = good_and_total(columns, objective)
+    return int(columns.weight[good & inside].sum()), int(columns.weight[total & inside].sum())
 
 
 def completion(columns: Columns, from_ns: int, as_of_ns: int) -> tuple[int, int]:
     """Weights of attempts completed and started, by cohort: only those that started at least ``timeout`` ago (2.1)."""
     attempts = columns.attempts
     mature = (attempts.start >= from_ns) & (attempts.start <= as_of_ns - columns.journey.timeout_ns)
-    for low, high in columns.maintenance_windows:
-        mature &= ~((attempts.start >= low) & (attempts.start < high))
+    mature &= columns.attempts_counted()
     return int(attempts.weight[mature & attempts.completed].sum()), int(attempts.weight[mature].sum())
 
 

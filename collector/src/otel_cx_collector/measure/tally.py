@@ -41,7 +41,7 @@ class Tally:
         self.counts[low - self.first : other.end - self.first] += sign * other.counts[low - other.first :]
 
     def reach(self, low: int, high: int) -> None:
-        """Grow so that the steps ``[low, high)`` are there, with room to spare at the end."""
+        """Grow so that the steps ``[low, high)`` are there."""
         if not len(self):
             self.first, self.counts = low, np.zeros((high - low, self.counts.shape[1]), dtype=np.int64)
         elif low < self.first or high > self.end:

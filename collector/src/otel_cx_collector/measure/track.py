@@ -61,11 +61,8 @@ class Part:
     minutes: Tally
     slices: Tally
     by_minute: ByMinute
-
-    @property
-    def last_ns(self) -> int:
-        """End of the latest row."""
-        return int(self.columns.time.max()) if len(self.columns) else -1
+    last_ns: int
+    """End of the latest row; -1 without one."""
 
 
 class Homes:
@@ -180,7 +177,8 @@ class Track:
 
     def _part(self, table: pa.Table) -> Part:
         columns = build(table, self.journey, self.inventory)
-        return Part(table, columns, grid(columns), slices(columns, self.asked), ByMinute(columns))
+        last_ns = int(columns.time.max(initial=-1))
+        return Part(table, columns, grid(columns), slices(columns, self.asked), ByMinute(columns), last_ns)
 
     def _count(self, part: Part, sign: int) -> None:
         self._minutes.add(part.minutes, sign)

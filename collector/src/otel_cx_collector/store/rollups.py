@@ -63,7 +63,7 @@ def definition(journey: Journey, inventory: Inventory) -> Definition:
         recovery=journey.recovery_ns,
         per_second=journey.per_second,
         max_slow=journey.max_slow,
-        maintenance=tuple((each.from_ns, each.to_ns) for each in inventory.maintenance if each.journey == journey.name),
+        maintenance=inventory.maintenance_of(journey.name),
         own=tuple(name for name, dimension in inventory.dimensions.items() if dimension.own),
     )
 
