@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from otel_cx_collector.decide import bounds, laws
 from otel_cx_collector.decide.predicates import truth
 from otel_cx_collector.decide.words import Failures, Truth
-from otel_cx_collector.inventory.decisions import SaturationAbove
+from otel_cx_collector.inventory.decisions import Leaf, SaturationAbove
 
 LATENCY = {"latency": "p95", "step": "payment", "over": "5m", "above": "1.5s"}
 DROP = {"completion": "drop", "by": "8%", "over": "15m"}
@@ -181,5 +181,5 @@ def test_a_window_with_too_little_coverage_is_unknown(when: dict[str, Any]) -> N
 
 
 def test_every_predicate_without_parts_has_a_law() -> None:
-    assert set(laws.LAWS) == set(laws.Leaf.__args__)
+    assert set(laws.LAWS) == set(Leaf.__args__)
     assert isinstance(rule(SATURATION).when, SaturationAbove)

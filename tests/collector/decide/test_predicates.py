@@ -9,10 +9,11 @@ from collector.decide.fake_evidence import START_S, FakeEvidence, rule
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_cx_collector.decide.predicates import advance, both, either, findings, leaves, node, reasons, truth
+from otel_cx_collector.decide.predicates import advance, both, either, findings, node, reasons, truth
 from otel_cx_collector.decide.sustain import NEVER, Sustained, advanced, verdict
 from otel_cx_collector.decide.words import Truth
 from otel_cx_collector.events import NS
+from otel_cx_collector.inventory.decisions import leaves
 
 T, F, U = Truth.TRUE, Truth.FALSE, Truth.UNKNOWN
 SHARES = {T: 0.9, F: 0.1}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from otel_cx_collector.decide import bounds, laws, missing
-from otel_cx_collector.decide.laws import SURE, UNLIKELY, Counts, Leaf
+from otel_cx_collector.decide.laws import SURE, UNLIKELY, Counts
 from otel_cx_collector.decide.text import WRITTEN, condition, digits, lasting, percent, probability, seconds
 from otel_cx_collector.decide.words import Completions, Evidence, Finding, Truth
 from otel_cx_collector.events import NS
@@ -15,6 +15,7 @@ from otel_cx_collector.inventory.decisions import (
     CompletionUnchanged,
     ImpactAbove,
     LatencyAbove,
+    Leaf,
     SaturationAbove,
 )
 from otel_cx_collector.inventory.quantities import UNITS

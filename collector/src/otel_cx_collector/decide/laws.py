@@ -11,12 +11,10 @@ from otel_cx_collector.inventory.decisions import (
     CompletionUnchanged,
     ImpactAbove,
     LatencyAbove,
+    Leaf,
     SaturationAbove,
 )
 from otel_cx_collector.inventory.quantities import UNITS
-
-Leaf = LatencyAbove | CompletionDrop | CompletionUnchanged | AvailabilityOk | SaturationAbove | ImpactAbove
-"""A predicate that has no parts."""
 
 Counts = tuple[int, int, int, int]
 """Completed and started, in the window and in the baseline."""

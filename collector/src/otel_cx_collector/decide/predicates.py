@@ -1,15 +1,14 @@
 """Conditions in Kleene's three values, with ``for``: the cheap truth, and the tree of findings when it is asked for."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from otel_cx_collector.decide import findings as figures
 from otel_cx_collector.decide import laws, sustain
-from otel_cx_collector.decide.laws import Leaf
 from otel_cx_collector.decide.sustain import NEVER, Sustained
 from otel_cx_collector.decide.words import Evidence, Finding, Node, Truth
 from otel_cx_collector.events import NS, SLICE_S
-from otel_cx_collector.inventory.decisions import AllOf, AnyOf, Not, Predicate
+from otel_cx_collector.inventory.decisions import AllOf, AnyOf, Leaf, Not, Predicate, leaves
 
 States = Mapping[str, Sustained]
 """By place in the condition; a place that was not true lately is absent."""
@@ -146,17 +145,6 @@ def findings(tree: Node) -> tuple[Finding, ...]:
 def any_true(predicate: Predicate, evidence: Evidence, sustained: States) -> bool:
     """Whether at least one leaf is true (5.7)."""
     return any(_leaf(leaf, path, evidence, sustained, {})[0] is Truth.TRUE for path, leaf in leaves(predicate, ROOT))
-
-
-def leaves(predicate: Predicate, path: str) -> Iterator[tuple[str, Leaf]]:
-    """Predicates without parts, in file order, each with its place."""
-    if isinstance(predicate, Not):
-        yield from leaves(predicate.part, f"{path}.not")
-    elif isinstance(predicate, AllOf | AnyOf):
-        for index, part in enumerate(predicate.parts):
-            yield from leaves(part, f"{path}.{index}")
-    else:
-        yield path, predicate
 
 
 def reasons(predicate: Predicate, tree: Node) -> list[tuple[Leaf, Finding]]:

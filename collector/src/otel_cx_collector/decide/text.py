@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final
 
-from otel_cx_collector.decide.laws import Leaf
 from otel_cx_collector.decide.words import Branch, Decision, Finding, Node
 from otel_cx_collector.events import NS
 from otel_cx_collector.inventory.decisions import (
@@ -16,6 +15,7 @@ from otel_cx_collector.inventory.decisions import (
     CompletionUnchanged,
     Escalate,
     LatencyAbove,
+    Leaf,
     Monitor,
     Not,
     Predicate,

@@ -1,5 +1,6 @@
 """The mappings decisions are written with: saturation, predicates, rules, channels. Not their evaluation."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag
@@ -164,6 +165,21 @@ Predicate = Annotated[
     Discriminator(_predicate, custom_error_type="predicate", custom_error_message="predicate"),
 ]
 """A condition with three values: true, false, unknown."""
+
+
+Leaf = LatencyAbove | CompletionDrop | CompletionUnchanged | AvailabilityOk | SaturationAbove | ImpactAbove
+"""A predicate that has no parts."""
+
+
+def leaves(predicate: Predicate, path: str = "when") -> Iterator[tuple[str, Leaf]]:
+    """Predicates without parts, in file order, each with its place."""
+    if isinstance(predicate, Not):
+        yield from leaves(predicate.part, f"{path}.not")
+    elif isinstance(predicate, AllOf | AnyOf):
+        for index, part in enumerate(predicate.parts):
+            yield from leaves(part, f"{path}.{index}")
+    else:
+        yield path, predicate
 
 
 class Escalate(Shape):

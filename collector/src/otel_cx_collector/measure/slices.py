@@ -10,7 +10,7 @@ import numpy as np
 
 from otel_cx_collector.events import NS, SLICE_S
 from otel_cx_collector.inventory import Inventory, Journey
-from otel_cx_collector.inventory.decisions import AllOf, AnyOf, AvailabilityOk, LatencyAbove, Not, Predicate
+from otel_cx_collector.inventory.decisions import AvailabilityOk, LatencyAbove, leaves
 from otel_cx_collector.measure.burn import LONGEST_S, Slices
 from otel_cx_collector.measure.columns import FAILED, OK, Bools, Columns, Ints
 from otel_cx_collector.measure.slis import good_and_total
@@ -39,7 +39,9 @@ class Questions:
 
 def questions(inventory: Inventory, journey: Journey) -> Questions:
     """What the journey's objectives and rules ask."""
-    asked = [leaf for rule in inventory.escalation if rule.journey in ("*", journey.name) for leaf in leaves(rule.when)]
+    asked = [
+        leaf for rule in inventory.escalation if rule.journey in ("*", journey.name) for _, leaf in leaves(rule.when)
+    ]
     ranks: dict[tuple[str | None, int], int] = {}
     failures: dict[str | None, int] = {}
     width = 2
@@ -57,15 +59,6 @@ def questions(inventory: Inventory, journey: Journey) -> Questions:
             width += 4
     longest = max([LONGEST_S * NS, *(getattr(leaf, "over_ns", 0) for leaf in asked)])
     return Questions(journey, longest // NS + journey.mature_ns // NS, ranks, failures, objectives, width)
-
-
-def leaves(predicate: Predicate) -> list[Predicate]:
-    """The predicates of a condition that are no ``all``, ``any`` or ``not``, in the order of the file."""
-    if isinstance(predicate, AllOf | AnyOf):
-        return [leaf for part in predicate.parts for leaf in leaves(part)]
-    if isinstance(predicate, Not):
-        return leaves(predicate.part)
-    return [predicate]
 
 
 def slices(columns: Columns, asked: Questions) -> Tally:

@@ -129,13 +129,16 @@ class RollupTables:
 
     def close_hour(self, journey: str, hour_s: int, as_of: int) -> None:
         """Add an hour's minutes up; ``as_of`` is the stamp of the latest of them."""
-        asked = {"journey": journey, "start_s": hour_s, "end_s": hour_s + HOUR_S, "as_of": as_of}
-        self._engine.command(sql.query("close_hour"), asked)
+        self._close(journey, hour_s, as_of, HOUR_S, MINUTE_S)
 
     def close_day(self, journey: str, day_s: int, as_of: int) -> None:
         """Add a day's hours up; ``as_of`` is the stamp of the latest of them."""
-        asked = {"journey": journey, "start_s": day_s, "end_s": day_s + DAY_S, "as_of": as_of}
-        self._engine.command(sql.query("close_day"), asked)
+        self._close(journey, day_s, as_of, DAY_S, HOUR_S)
+
+    def _close(self, journey: str, start_s: int, as_of: int, length_s: int, part_s: int) -> None:
+        span = {"journey": journey, "start_s": start_s, "end_s": start_s + length_s, "as_of": as_of}
+        tables = {"into": TABLES[length_s], "parts": TABLES[part_s]}
+        self._engine.command(sql.query("close_span"), {**span, **tables})
 
 
 TABLES: Final[Mapping[int, str]] = {DAY_S: "rollup_1d", HOUR_S: "rollup_1h", MINUTE_S: "rollup_1m"}

@@ -1,5 +1,5 @@
--- Closes one hour of one journey from the roll-ups below it. Their zeros go along, so that of every key the latest stands.
-INSERT INTO rollup_1h
+-- Closes one hour or day of one journey from the roll-ups below it. Their zeros go along, so that of every key the latest stands.
+INSERT INTO {into:Identifier}
 SELECT
     journey,
     dimension,
@@ -23,7 +23,7 @@ SELECT
     uniqCombined64MergeState(14)(r.affected),
     sumMap(r.latency),
     fromUnixTimestamp64Micro({as_of:Int64})
-FROM rollup_1m AS r FINAL
+FROM {parts:Identifier} AS r FINAL
 WHERE r.journey = {journey:String}
   AND r.start >= {start_s:UInt32}
   AND r.start < {end_s:UInt32}
