@@ -15,7 +15,7 @@ from step_rows import rows_of, step_row, table
 from otel_cx_collector.config import ClickHouse, StoreLimits
 from otel_cx_collector.errors import CollectorError, Unavailable, UserError
 from otel_cx_collector.events import NS
-from otel_cx_collector.store import StoreError, sql
+from otel_cx_collector.store import StoreError, cluster, sql
 from otel_cx_collector.store.remote import OVERLAP_S, RemoteStore
 from otel_cx_collector.store.server import INSERT_S
 
@@ -52,6 +52,19 @@ def test_nodes_that_start_at_once_make_one_schema(two: list[Node], opens: Opens)
         thread.join()
     assert failed == []
     assert opens(two[0]).steps("checkout", *ALWAYS, ["production"]).num_rows == 100
+
+
+def test_a_node_that_looked_before_another_made_the_tables_leaves_them(
+    two: list[Node], opens: Opens, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = opens(two[0])
+    first.insert_steps(ROWS)
+    made = "SELECT name, uuid FROM system.tables WHERE database = {database:String} ORDER BY name"
+    before = first._servers.query(made, {"database": database}).to_pylist()
+    look = cluster._tables
+    monkeypatch.setattr(cluster, "_tables", lambda server, of: [] if of == database else look(server, of))
+    opens(two[0]).insert_steps(ROWS)
+    assert first._servers.query(made, {"database": database}).to_pylist() == before != []
 
 
 def test_what_becomes_visible_after_a_cursor_with_an_earlier_stamp_is_found(two: list[Node], opens: Opens) -> None:

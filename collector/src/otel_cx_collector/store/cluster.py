@@ -235,15 +235,16 @@ class Cluster:
         migrate(server, now_ns() // 1000, self._limits)
         known = {row["table"]: row for row in _tables(server, over_all.database)}
         for row in _tables(server, own.database):
-            if row["columns"] == known.get(row["table"], row | {"columns": ""})["columns"]:
+            there = known.get(row["table"])
+            if there and there["columns"] == row["columns"]:
                 continue
+            # one that another node made meanwhile stays: an insert that has begun would miss it
+            create = "CREATE OR REPLACE TABLE" if there else "CREATE TABLE IF NOT EXISTS"
             key = "attempt" if row["table"] == "steps" else row["sorting_key"]
-            statement = sql.query("distributed_create").replace("SHARDING_KEY", key)
+            source = f"`{own.database}`.`{row['table']}`"
+            statement = sql.query("distributed_create").replace("SHARDING_KEY", key).replace("SOURCE", source)
             named = {"database": over_all.database, "shard_database": own.database, "table": row["table"]}
-            server.command(
-                statement.replace("SOURCE", f"`{own.database}`.`{row['table']}`"),
-                named | {"cluster": self._address.cluster},
-            )
+            server.command(statement.replace("CREATE {", f"{create} {{"), named | {"cluster": self._address.cluster})
 
     def _create(self, address: ClickHouse, database: str) -> None:
         bare = self._server(replace(address, database=""))
