@@ -1,4 +1,4 @@
-"""What a middleware learned about a request: its step, attempt and customer, waiting for the request's server span.
+"""What a middleware learned about a request: its step, attempt and customer, waiting for the request's own span.
 
 A middleware inside the server instrumentation finds the span open and hands over at once. One outside (Flask's always
 is) leaves the arrival in a context variable, and the span processor takes it when the server span starts. Not routing:
@@ -7,10 +7,9 @@ it dispatches nothing.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from contextvars import ContextVar, Token
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -18,66 +17,17 @@ from opentelemetry import trace
 from otel_cx import semconv
 from otel_cx._context import Attributes, Holder, Scope, State, attempt_at, described, hang, innermost, state_of
 from otel_cx._diagnostics import Reason, count
+from otel_cx._routes import Target
 from otel_cx._step import Step, is_cancellation
-from otel_cx._values import runtime_value, static_name
-from otel_cx.exceptions import ConfigurationError
+from otel_cx._values import runtime_value
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
-Routes = Mapping[str, str]
-"""`"METHOD /path/{parameter}"` -> `"journey/step"`."""
-
 Identity = Mapping[str, Any] | None
 """What `identify=` of a middleware returns: the keyword arguments of `otel_cx.identify`, or None."""
 
-_ROUTE: Final = re.compile(r"([A-Z]+) (/\S*)")
 _waiting: ContextVar[Arrival | None] = ContextVar("otelcx-arrival", default=None)
-
-
-class RouteTable:
-    """Routes, compiled. The first that matches in the order given wins.
-
-    >>> RouteTable({"GET /sites/{site}": "dns/show"}).find("GET", "/sites/42")
-    ('dns', 'show')
-
-    Raises:
-        ConfigurationError: a route that is not "METHOD /path", or a target that is not "journey/step".
-    """
-
-    def __init__(self, routes: Routes) -> None:
-        self._exact: dict[tuple[str, str], tuple[str, str]] = {}
-        self._patterns: list[tuple[str, re.Pattern[str], tuple[str, str]]] = []
-        for route, target in routes.items():
-            parsed = _ROUTE.fullmatch(route)
-            if parsed is None:
-                raise ConfigurationError(
-                    f"The route {route!r} cannot be used. Write the method and the path: 'POST /pay'."
-                )
-            method, path = parsed.groups()
-            if "{" in path:
-                self._patterns.append((method, _pattern(path), _target(route, target)))
-            else:
-                self._exact[method, path] = _target(route, target)
-
-    def find(self, method: str, path: str) -> tuple[str, str] | None:
-        """Returns (journey, step) of a request; exact paths go before those with parameters."""
-        exact = self._exact.get((method, path))
-        if exact is not None or not self._patterns:
-            return exact
-        return next((t for m, pattern, t in self._patterns if m == method and pattern.fullmatch(path)), None)
-
-
-def _pattern(path: str) -> re.Pattern[str]:
-    parts = re.split(r"\{[^{}/]*\}", path)
-    return re.compile("[^/]+".join(re.escape(part) for part in parts))
-
-
-def _target(route: str, target: str) -> tuple[str, str]:
-    journey, slash, step = target.partition("/")
-    if not slash:
-        raise ConfigurationError(f"The route {route!r} leads to {target!r}. Write 'journey/step', as in the inventory.")
-    return static_name("journey", journey), static_name("step", step)
 
 
 class Arrival:
@@ -85,7 +35,7 @@ class Arrival:
 
     __slots__ = ("_attempt", "_identified", "_step", "_target", "taken")
 
-    def __init__(self, target: tuple[str, str] | None = None) -> None:
+    def __init__(self, target: Target | None = None) -> None:
         self._target = target
         self._attempt: str | None = None
         self._identified: Attributes = {}

@@ -6,8 +6,9 @@ import inspect
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from otel_cx._arrival import Arrival, Identity, Routes, RouteTable, arrive, depart
+from otel_cx._arrival import Arrival, Identity, arrive, depart
 from otel_cx._diagnostics import Reason, count
+from otel_cx._routes import Routes, RouteTable
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

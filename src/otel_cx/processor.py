@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import Span
 
 _NOTHING: Final[Attributes] = {}
+_TAKING: Final = (trace.SpanKind.SERVER, trace.SpanKind.CONSUMER)
 
 
 class CXSpanProcessor(SpanProcessor):
@@ -76,7 +77,7 @@ def _start_local_root(span: Span, context: Context, ended: State | None) -> None
     holder.journey = carried.get(semconv.JOURNEY_NAME)
     holder.attempt = carried.get(semconv.JOURNEY_ATTEMPT)
     stamp(span, carried)
-    if span.kind is trace.SpanKind.SERVER:
+    if span.kind in _TAKING:
         arrival = take_arrival()
         if arrival is not None:
             arrival.apply(span, holder, state.scope)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from otel_cx._arrival import Arrival, Identity, Routes, RouteTable, arrive, depart
+from otel_cx._arrival import Arrival, Identity, arrive, depart
 from otel_cx._diagnostics import Reason, count
+from otel_cx._routes import Routes, RouteTable
 
 Environ = dict[str, Any]
 WSGIApp = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]

@@ -23,7 +23,7 @@ from sdk.serving import asgi_server, wsgi_server
 
 import otel_cx
 from otel_cx import ConfigurationError, InvalidName, Settings, semconv
-from otel_cx._arrival import RouteTable
+from otel_cx._routes import RouteTable
 from otel_cx.asgi import CXMiddleware as ASGICXMiddleware
 from otel_cx.testing import TEST_KEY, Journeys, RecordedStep, recording
 from otel_cx.wsgi import CXMiddleware as WSGICXMiddleware

@@ -12,7 +12,7 @@ import pytest
 import otel_cx
 from otel_cx import _diagnostics, semconv
 
-PUBLIC = ("_diagnostics", "_journey", "_settings", "_arrival", "pseudonym")
+PUBLIC = ("_diagnostics", "_journey", "_settings", "_routes", "pseudonym")
 
 
 @pytest.mark.parametrize("module", PUBLIC)
