@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import functools
 import inspect
+import operator
+import sys
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from opentelemetry import context as otel_context
@@ -29,22 +31,49 @@ if TYPE_CHECKING:
 def wrap(function: Callable[..., Any], opener: Opener) -> Callable[..., Any]:
     """Returns `function` wrapped so that `opener` is open while it runs; name, signature and binding stay."""
     inner = _innermost_function(function)
-    if inspect.isclass(inner) or not callable(inner):
+    if inspect.isclass(inner):
+        raise ConfigurationError(
+            f"The class {inner.__qualname__} cannot be decorated: which of its methods is meant? Decorate a function or "
+            "a method: its handler, such as get, post or __call__."
+        )
+    if not callable(inner):
         raise ConfigurationError(f"{inner!r} cannot be decorated. Decorate a function or a method.")
-    run: Callable[..., Any] = _call
-    if inspect.isasyncgenfunction(inner):
-        run = _async_generator
-    elif inspect.isgeneratorfunction(inner):
-        run = _generator
-    elif inspect.iscoroutinefunction(inner):
-        run = _coroutine
+    run = _runner(inner)
+    if run is _call:
 
-    def wrapper(
-        wrapped: Callable[..., Any], _instance: object, arguments: tuple[Any, ...], keywords: dict[str, Any]
-    ) -> Any:
-        return run(opener.for_call(arguments, keywords), wrapped, arguments, keywords)
+        def wrapper(
+            wrapped: Callable[..., Any], _instance: object, arguments: tuple[Any, ...], keywords: dict[str, Any]
+        ) -> Any:
+            return _call(opener.for_call(arguments, keywords), wrapped, arguments, keywords)
+
+    else:
+        name, qualified_name = _names(function, inner)
+
+        def wrapper(
+            wrapped: Callable[..., Any], _instance: object, arguments: tuple[Any, ...], keywords: dict[str, Any]
+        ) -> Any:
+            running = run(opener.for_call(arguments, keywords), wrapped, arguments, keywords)
+            # So that a task, a traceback and "was never awaited" name the function and not this module.
+            running.__name__, running.__qualname__ = name, qualified_name
+            return running
 
     return _wrapper_class()(function, wrapper)
+
+
+def _runner(inner: Any) -> Callable[..., Any]:
+    if inspect.isasyncgenfunction(inner):
+        return _async_generator
+    if inspect.isgeneratorfunction(inner):
+        return _generator
+    # The attribute is how asgiref, and so Django, marks a function that answers a coroutine on Python 3.11.
+    if inspect.iscoroutinefunction(inner) or hasattr(inner, "_is_coroutine"):
+        return _coroutine
+    return _call
+
+
+def _names(function: Any, inner: Any) -> tuple[str, str]:
+    name = getattr(function, "__name__", None) or inner.__name__
+    return str(name), str(getattr(function, "__qualname__", None) or inner.__qualname__)
 
 
 @functools.cache
@@ -52,13 +81,36 @@ def _wrapper_class() -> type[FunctionWrapper[..., Any]]:
     # Imported at the first decoration: wrapt brings asyncio and importlib.metadata, which not every process needs.
     import wrapt
 
-    class Wrapped(wrapt.FunctionWrapper):  # type: ignore[type-arg]  # cannot be subscripted before wrapt 2
-        """A function wrapper that pickles as the function does, by its name."""
+    class Bound(wrapt.BoundFunctionWrapper):  # type: ignore[type-arg]  # cannot be subscripted before wrapt 2
+        """A method that pickles as methods do: by the object it is of, or by its class's name."""
+
+        def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
+            owner = getattr(self.__wrapped__, "__self__", None)
+            if owner is None:
+                return _by_name, (self.__module__, self.__qualname__)
+            return getattr, (owner, self.__name__)
+
+    class Wrapped(wrapt.FunctionWrapper):  # type: ignore[type-arg]  # as above
+        """A function wrapper that pickles and copies as a function does, by its name."""
+
+        __bound_function_wrapper__ = Bound
 
         def __reduce_ex__(self, protocol: SupportsIndex) -> str:
             return str(self.__qualname__)
 
+        def __copy__(self) -> Any:
+            return self
+
+        def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+            return self
+
     return Wrapped
+
+
+def _by_name(module: str, qualified_name: str) -> Any:
+    import importlib
+
+    return operator.attrgetter(qualified_name)(importlib.import_module(module))
 
 
 def _innermost_function(function: Any) -> Any:
@@ -139,10 +191,6 @@ def _drive(opener: Opener, generator: Generator[Any, Any, Any]) -> Generator[Any
                 return stop.value
             try:
                 sent = yield item
-            except GeneratorExit:
-                with body:
-                    generator.close()
-                raise
             except BaseException as thrown:  # noqa: BLE001 - handed on to the body, whose it is
                 advance = functools.partial(generator.throw, thrown)
             else:
@@ -161,7 +209,7 @@ def _async_generator(
 async def _drive_async(opener: Opener, generator: AsyncGenerator[Any, Any]) -> AsyncGenerator[Any, Any]:
     scope = opener.begin(current=False)
     body = _Body(scope)
-    advance: Callable[[], Awaitable[Any]] = functools.partial(generator.asend, None)
+    advance: Callable[[], Awaitable[Any]] = functools.partial(_first, generator)
     try:
         while True:
             try:
@@ -172,10 +220,6 @@ async def _drive_async(opener: Opener, generator: AsyncGenerator[Any, Any]) -> A
                 return
             try:
                 sent = yield item
-            except GeneratorExit:
-                with body:
-                    await generator.aclose()
-                raise
             except BaseException as thrown:  # noqa: BLE001 - handed on to the body, whose it is
                 advance = functools.partial(generator.athrow, thrown)
             else:
@@ -183,3 +227,17 @@ async def _drive_async(opener: Opener, generator: AsyncGenerator[Any, Any]) -> A
     except BaseException as error:
         opener.finish(scope, error)
         raise
+
+
+def _first(generator: AsyncGenerator[Any, Any]) -> Awaitable[Any]:
+    """Runs the body for the first time, unseen by the event loop.
+
+    A loop that ends closes all generators it has seen start, at once. It has seen ours, which closes the body; closing
+    the body as well, at the same time, it would report an error.
+    """
+    hooks = sys.get_asyncgen_hooks()
+    sys.set_asyncgen_hooks(None, None)
+    try:
+        return generator.asend(None)
+    finally:
+        sys.set_asyncgen_hooks(*hooks)
