@@ -1,6 +1,7 @@
 """otel-cx: tags OpenTelemetry spans with the customer journey they serve. It measures nothing; the collector does."""
 
 from otel_cx import asgi, wsgi
+from otel_cx._carry import carry
 from otel_cx._context import identify
 from otel_cx._diagnostics import diagnostics
 from otel_cx._install import configure, install
@@ -19,6 +20,7 @@ __all__ = [
     "Settings",
     "Step",
     "asgi",
+    "carry",
     "configure",
     "diagnostics",
     "identify",

@@ -213,6 +213,11 @@ def innermost(context: Context, state: State | None) -> Scope | None:
     return scope if scope is not None and scope.depth > state.scope.depth else state.scope
 
 
+def is_somewhere(context: Context) -> bool:
+    """Tells whether `context` is that of code in a span or in something of ours."""
+    return context.get(SCOPE) is not None or trace.get_current_span(context) is not trace.INVALID_SPAN
+
+
 def attempt_at(journey: str, outer: Scope | None, inherited: Attributes) -> str | None:
     """Returns the attempt at `journey` the code is in: the nearest scope's, else the one that came with the call."""
     while outer is not None:

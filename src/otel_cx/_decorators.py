@@ -1,7 +1,8 @@
 """Opens a scope around each call of a function, whatever its kind. Knows nothing of journeys.
 
 A generator is opened when its body first runs and closed when it is exhausted, closed or collected; in between its
-context is current only while its body runs, whoever drives it.
+context is current only while its body runs, whoever drives it. It is opened where it was called, because what streams
+an answer often runs it when the request's own code has left; called outside of everything, where it is first driven.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from opentelemetry import context as otel_context
 
-from otel_cx._context import leave
+from otel_cx._context import is_somewhere, leave
 from otel_cx.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ def wrap(function: Callable[..., Any], opener: Opener) -> Callable[..., Any]:
     inner = _innermost_function(function)
     if inspect.isclass(inner):
         raise ConfigurationError(
-            f"The class {inner.__qualname__} cannot be decorated: which of its methods is meant? Decorate a function or "
-            "a method: its handler, such as get, post or __call__."
+            f"The class {inner.__qualname__} cannot be decorated: which of its methods is meant? Decorate a function "
+            "or a method: its handler, such as get, post or __call__."
         )
     if not callable(inner):
         raise ConfigurationError(f"{inner!r} cannot be decorated. Decorate a function or a method.")
@@ -170,15 +171,25 @@ class _Body:
             leave(self._token)
 
 
+def _begin_where_called(opener: Opener, called_in: Context) -> Scope | None:
+    if not is_somewhere(called_in):
+        return opener.begin(current=False)
+    token = otel_context.attach(called_in)
+    try:
+        return opener.begin(current=False)
+    finally:
+        leave(token)
+
+
 def _generator(
     opener: Opener, function: Callable[..., Any], arguments: tuple[Any, ...], keywords: Mapping[str, Any]
 ) -> Generator[Any, Any, Any]:
     # Called at once, so that wrong arguments raise where the caller stands.
-    return _drive(opener, function(*arguments, **keywords))
+    return _drive(opener, otel_context.get_current(), function(*arguments, **keywords))
 
 
-def _drive(opener: Opener, generator: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
-    scope = opener.begin(current=False)
+def _drive(opener: Opener, called_in: Context, generator: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    scope = _begin_where_called(opener, called_in)
     body = _Body(scope)
     advance: Callable[[], Any] = functools.partial(generator.send, None)
     try:
@@ -203,11 +214,13 @@ def _drive(opener: Opener, generator: Generator[Any, Any, Any]) -> Generator[Any
 def _async_generator(
     opener: Opener, function: Callable[..., Any], arguments: tuple[Any, ...], keywords: Mapping[str, Any]
 ) -> AsyncGenerator[Any, Any]:
-    return _drive_async(opener, function(*arguments, **keywords))
+    return _drive_async(opener, otel_context.get_current(), function(*arguments, **keywords))
 
 
-async def _drive_async(opener: Opener, generator: AsyncGenerator[Any, Any]) -> AsyncGenerator[Any, Any]:
-    scope = opener.begin(current=False)
+async def _drive_async(
+    opener: Opener, called_in: Context, generator: AsyncGenerator[Any, Any]
+) -> AsyncGenerator[Any, Any]:
+    scope = _begin_where_called(opener, called_in)
     body = _Body(scope)
     advance: Callable[[], Awaitable[Any]] = functools.partial(_first, generator)
     try:

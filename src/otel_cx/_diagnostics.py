@@ -31,6 +31,7 @@ class Reason(StrEnum):
         "invalid_value",
         "a run-time attempt, dimension or reason broke the rule for values; it became 'other'",
     )
+    INVALID_ATTEMPT = "invalid_attempt", "the attempt id in a cookie or header has another shape and was not used"
     INVALID_REVENUE = "invalid_revenue", "revenue without a finite amount and a three-letter currency was not recorded"
     NO_HOLDER = "no_holder", "identify() outside a recorded local root span, or after its end, wrote nothing"
     NO_KEY = "no_key", "a customer or account was not recorded, because no key is set: set OTELCX_KEY_FILE"

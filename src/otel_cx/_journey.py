@@ -145,7 +145,9 @@ class StepOpener(Opener):
         if step is None:
             return
         if not scope.began_step:
-            if error is not None:
+            if error is None:
+                step.well_inside()
+            else:
                 step.observe_inside(error, self._rejects)
             return
         try:
@@ -206,10 +208,17 @@ def _check_rejects(rejects: object) -> None:
             raise ConfigurationError(f"rejects holds {kind!r}, which is no exception class. Name the class itself.")
 
 
-def journey(name: str, **dimensions: str | None) -> Journey:
-    """Returns the journey `name`.
-
-    `dimensions` (segment, plan, region, device, workflow, revenue_class) are its constants, and stand on all its spans.
+def journey(
+    name: str,
+    *,
+    segment: str | None = None,
+    plan: str | None = None,
+    region: str | None = None,
+    device: str | None = None,
+    workflow: str | None = None,
+    revenue_class: str | None = None,
+) -> Journey:
+    """Returns the journey `name`. The other arguments are its constants, and stand on all its spans.
 
     >>> import otel_cx
     >>> checkout = otel_cx.journey("checkout", revenue_class="new")
@@ -219,4 +228,6 @@ def journey(name: str, **dimensions: str | None) -> Journey:
     Raises:
         InvalidName: a name or value breaks the rule for names.
     """
-    return Journey(name, **dimensions)
+    return Journey(
+        name, segment=segment, plan=plan, region=region, device=device, workflow=workflow, revenue_class=revenue_class
+    )

@@ -24,13 +24,14 @@ class Step:
     The outcome set last wins. Set none and the span's status and the HTTP or gRPC code decide.
     """
 
-    __slots__ = ("_outcome", "name", "span")
+    __slots__ = ("_outcome", "_rejected_inside", "name", "span")
 
     def __init__(self, name: str, span: Span | None = None) -> None:
         self.name = name
         self.span: Span = INVALID_SPAN if span is None else span
         """The OpenTelemetry span of this execution, for attributes of your own."""
         self._outcome: str | None = None
+        self._rejected_inside = False
 
     @property
     def is_open(self) -> bool:
@@ -92,10 +93,24 @@ class Step:
         """Reads a rejection off an exception that leaves an inner opening of this same execution."""
         if self._outcome is None and isinstance(error, rejects):
             self._conclude("rejected", _error_type(error))
+            self._rejected_inside = True
+
+    def well_inside(self) -> None:
+        """An inner opening went well: when one before it was rejected, the step was tried again, and that is over."""
+        if not self._rejected_inside:
+            return
+        self._rejected_inside = False
+        self._outcome = None
+        try:
+            for name in (semconv.STEP_OUTCOME, semconv.ERROR_TYPE):
+                self.span._attributes.pop(name, None)  # type: ignore[attr-defined] # noqa: SLF001 - the SDK offers no way
+        except Exception:  # noqa: BLE001 - a span of another make keeps what was written on it
+            self._write({semconv.STEP_OUTCOME: "ok"})
 
     def _conclude(self, outcome: str, reason: str | None) -> None:
         try:
             self._outcome = outcome
+            self._rejected_inside = False
             values: dict[str, Any] = {semconv.STEP_OUTCOME: outcome}
             if reason is not None:
                 values[semconv.ERROR_TYPE] = runtime_value(reason)

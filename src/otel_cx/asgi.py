@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from otel_cx._arrival import Arrival, Identity, arrive, depart
+from otel_cx._attempt_ids import Issued, checked, in_cookies, token
 from otel_cx._diagnostics import Reason, count
 from otel_cx._routes import Routes, RouteTable
 
@@ -26,7 +27,8 @@ class CXMiddleware:
         app: the ASGI application.
         routes: `{"POST /pay": "checkout/payment"}`; `{name}` in a path stands for one segment.
         identify: called with the ASGI scope; returns the keyword arguments of `otel_cx.identify`, or None.
-        attempt: called with the ASGI scope; returns the id of the customer's attempt, or None. Both may be async.
+        attempt: called with the ASGI scope; returns the id of the customer's attempt, or None: `cookie("cart")`,
+            `header("x-cart")` or a function of yours. Both may be async.
 
     Raises:
         ConfigurationError: a route that cannot be used.
@@ -49,14 +51,18 @@ class CXMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        arrival, token = Arrival(), None
+        arrival, waiting = Arrival(), None
         try:
             arrival = Arrival(self._routes.find(scope["method"], _path(scope)))
-            arrival.tell(await _answer(self._attempt, scope), await _answer(self._identify, scope))
+            attempt = await _answer(self._attempt, scope)
+            if isinstance(attempt, Issued):
+                send = _setting_cookie(send, attempt.set_cookie)
+                attempt = str(attempt)
+            arrival.tell(attempt, await _answer(self._identify, scope))
         except Exception as error:  # noqa: BLE001 - never the application's failure
             count(Reason.INTERNAL, error)
         try:
-            token = arrive(arrival)
+            waiting = arrive(arrival)
         except Exception as error:  # noqa: BLE001 - never the application's failure
             count(Reason.INTERNAL, error)
         try:
@@ -65,7 +71,50 @@ class CXMiddleware:
             arrival.cancelled(error)
             raise
         finally:
-            depart(arrival, token)
+            depart(arrival, waiting)
+
+
+def header(name: str) -> Callable[[Scope], str | None]:
+    """For `attempt=`: the id is in the request header `name`.
+
+    Raises:
+        ConfigurationError: a name that no header can have.
+    """
+    wanted = token("header", name).lower().encode()
+
+    def by_header(scope: Scope) -> str | None:
+        return checked(next((value.decode("latin-1") for key, value in scope["headers"] if key == wanted), None))
+
+    return by_header
+
+
+def cookie(name: str, *, issue: bool = False) -> Callable[[Scope], str | None]:
+    """For `attempt=`: the id is in the cookie `name`, such as the cart's; never the session's, which is a secret.
+
+    With `issue`, a browser that sends none is given a random one for a day, by a `Set-Cookie` header of its answer.
+
+    Raises:
+        ConfigurationError: a name that no cookie can have.
+    """
+    token("cookie", name)
+
+    def by_cookie(scope: Scope) -> str | None:
+        lines = [value.decode("latin-1") for key, value in scope["headers"] if key == b"cookie"]
+        found = in_cookies(name, lines)
+        if found is None and issue:
+            return Issued.for_cookie(name, secure=scope.get("scheme") == "https")
+        return found
+
+    return by_cookie
+
+
+def _setting_cookie(send: Send, set_cookie: str) -> Send:
+    async def sending(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), (b"set-cookie", set_cookie.encode())]}
+        await send(message)
+
+    return sending
 
 
 def _path(scope: Scope) -> str:

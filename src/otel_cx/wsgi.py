@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from otel_cx._arrival import Arrival, Identity, arrive, depart
+from otel_cx._attempt_ids import Issued, checked, in_cookies, token
 from otel_cx._diagnostics import Reason, count
 from otel_cx._routes import Routes, RouteTable
 
@@ -23,7 +24,8 @@ class CXMiddleware:
         app: the WSGI application.
         routes: `{"POST /pay": "checkout/payment"}`; `{name}` in a path stands for one segment.
         identify: called with the WSGI environ; returns the keyword arguments of `otel_cx.identify`, or None.
-        attempt: called with the WSGI environ; returns the id of the customer's attempt, or None.
+        attempt: called with the WSGI environ; returns the id of the customer's attempt, or None: `cookie("cart")`,
+            `header("X-Cart")` or a function of yours.
 
     Raises:
         ConfigurationError: a route that cannot be used.
@@ -43,20 +45,60 @@ class CXMiddleware:
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Serves one request; the body is the application's, untouched."""
-        arrival, token = Arrival(), None
+        arrival, waiting = Arrival(), None
         try:
             arrival = Arrival(self._routes.find(environ["REQUEST_METHOD"], environ.get("PATH_INFO") or "/"))
-            arrival.tell(_answer(self._attempt, environ), _answer(self._identify, environ))
+            attempt = _answer(self._attempt, environ)
+            if isinstance(attempt, Issued):
+                start_response = _setting_cookie(start_response, attempt.set_cookie)
+                attempt = str(attempt)
+            arrival.tell(attempt, _answer(self._identify, environ))
         except Exception as error:  # noqa: BLE001 - never the application's failure
             count(Reason.INTERNAL, error)
         try:
-            token = arrive(arrival)
+            waiting = arrive(arrival)
         except Exception as error:  # noqa: BLE001 - never the application's failure
             count(Reason.INTERNAL, error)
         try:
             return self.app(environ, start_response)
         finally:
-            depart(arrival, token)
+            depart(arrival, waiting)
+
+
+def header(name: str) -> Callable[[Environ], str | None]:
+    """For `attempt=`: the id is in the request header `name`.
+
+    Raises:
+        ConfigurationError: a name that no header can have.
+    """
+    variable = f"HTTP_{token('header', name).upper().replace('-', '_')}"
+    return lambda environ: checked(environ.get(variable))
+
+
+def cookie(name: str, *, issue: bool = False) -> Callable[[Environ], str | None]:
+    """For `attempt=`: the id is in the cookie `name`, such as the cart's; never the session's, which is a secret.
+
+    With `issue`, a browser that sends none is given a random one for a day, by a `Set-Cookie` header of its answer.
+
+    Raises:
+        ConfigurationError: a name that no cookie can have.
+    """
+    token("cookie", name)
+
+    def by_cookie(environ: Environ) -> str | None:
+        found = in_cookies(name, [environ.get("HTTP_COOKIE", "")])
+        if found is None and issue:
+            return Issued.for_cookie(name, secure=environ.get("wsgi.url_scheme") == "https")
+        return found
+
+    return by_cookie
+
+
+def _setting_cookie(start_response: Callable[..., Any], set_cookie: str) -> Callable[..., Any]:
+    def starting(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
+        return start_response(status, [*headers, ("Set-Cookie", set_cookie)], *exc_info)
+
+    return starting
 
 
 def _answer(ask: Callable[[Environ], Any] | None, environ: Environ) -> Any:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import copy
 import functools
 import gc
 import inspect
@@ -382,3 +383,160 @@ def test_decorated_calls_leave_nothing_for_the_garbage_collector(recorded: Journ
         assert gc.collect() == 0
     finally:
         gc.enable()
+
+
+class Basket:
+    """At module level, as what is sent to another process has to be."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    @module_level.step("payment")
+    def pay(self) -> int:
+        return self.number
+
+    @module_level.step("list")
+    @classmethod
+    def kind(cls) -> str:
+        return cls.__name__
+
+
+def test_methods_pickle_as_methods_do() -> None:
+    def there_and_back(method: Any) -> Any:
+        return pickle.loads(pickle.dumps(method))  # noqa: S301 - our own bytes
+
+    assert there_and_back(Basket(3).pay)() == 3
+    assert there_and_back(Basket.kind)() == "Basket"
+    assert there_and_back(Basket.pay)(Basket(4)) == 4
+
+
+def test_a_decorated_function_is_copied_as_a_function_is() -> None:
+    assert copy.copy(charge) is charge
+    assert copy.deepcopy({"handler": charge})["handler"] is charge
+
+
+def test_a_coroutine_that_was_never_awaited_is_named_as_the_function(checkout: Journey) -> None:
+    @checkout.step("payment")
+    async def pay() -> None: ...
+
+    waiting = [pay()]
+    assert repr(waiting[0]).startswith(f"<coroutine object {pay.__qualname__} at")
+    with pytest.warns(RuntimeWarning, match=r"<locals>.pay' was never awaited"):
+        waiting.clear()
+
+
+def test_an_event_loop_that_ends_closes_an_async_generator_without_a_word(
+    recorded: Journeys, checkout: Journey, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept = []
+    cleaned = []
+
+    @checkout.step("stream")
+    async def chunks() -> AsyncGenerator[int, None]:
+        try:
+            yield 1
+        finally:
+            await asyncio.sleep(0)
+            cleaned.append(current().is_recording())
+
+    async def main() -> None:
+        for _ in range(5):  # which of two generators a loop closes first depends on their addresses
+            kept.append(chunks())
+            await anext(kept[-1])
+
+    asyncio.run(main())
+    assert [(step.step, step.outcome) for step in recorded.steps()] == [("stream", None)] * 5
+    assert cleaned == [True] * 5
+    assert not caplog.records
+
+
+def test_an_async_generator_hidden_from_the_loop_leaves_others_in_its_sight(checkout: Journey) -> None:
+    closed = []
+
+    async def plain() -> AsyncGenerator[int, None]:
+        try:
+            yield 1
+        finally:
+            closed.append("plain")
+
+    @checkout.step("stream")
+    async def chunks() -> AsyncGenerator[int, None]:
+        kept.append(plain())
+        yield await anext(kept[-1])
+
+    kept: list[AsyncGenerator[int, None]] = []
+
+    async def main() -> None:
+        kept.append(chunks())
+        await anext(kept[0])
+
+    asyncio.run(main())
+    assert closed == ["plain"]
+
+
+def test_a_generator_that_yields_on_while_it_is_closed_is_told_so_by_python(checkout: Journey) -> None:
+    @checkout.step("export")
+    def rows() -> Generator[int, None, None]:
+        try:
+            yield 1
+        except GeneratorExit:
+            yield 2
+
+    generator = rows()
+    next(generator)
+    with pytest.raises(RuntimeError, match="generator ignored GeneratorExit"):
+        generator.close()
+
+
+def test_yield_from_sends_throws_and_returns_through_a_decorated_generator(
+    recorded: Journeys, checkout: Journey
+) -> None:
+    @checkout.step("export")
+    def inner() -> Generator[Any, Any, str]:
+        sent = yield "ready"
+        try:
+            yield sent
+        except KeyError:
+            yield "caught"
+        return "returned"
+
+    def outer() -> Generator[Any, Any, None]:
+        yield (yield from inner())
+
+    generator = outer()
+    assert [next(generator), generator.send("s"), generator.throw(KeyError()), next(generator)] == [
+        "ready", "s", "caught", "returned",
+    ]  # fmt: skip
+    assert [step.step for step in recorded.steps()] == ["export"]
+
+
+def test_a_generator_belongs_where_it_was_called_although_it_runs_when_that_was_left(
+    recorded: Journeys, checkout: Journey
+) -> None:
+    @checkout.step("export")
+    def rows() -> Generator[int, None, None]:
+        yield 1
+
+    tracer = recorded.provider.get_tracer("x")
+    with tracer.start_as_current_span("POST /export"), checkout.attempt("cart-42"):
+        streamed, handed = rows(), achunks(1)
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(list, streamed).result() == [1]
+    assert asyncio.run(anext(handed)) == 0
+    asyncio.run(handed.aclose())
+    assert {step.attempt for step in recorded.steps()} == {"cart-42"}
+    assert {step.span.context.trace_id for step in recorded.steps()} == {recorded.span("POST /export").context.trace_id}
+
+
+def test_a_generator_called_outside_of_everything_belongs_where_it_is_driven(
+    recorded: Journeys, checkout: Journey
+) -> None:
+    waiting = achunks(1)
+
+    async def main() -> None:
+        with checkout.attempt("cart-42"):
+            async for _ in waiting:
+                pass
+
+    asyncio.run(main())
+    assert [step.attempt for step in recorded.steps()] == ["cart-42"]

@@ -1,6 +1,7 @@
 """A step is one span that carries the journey, the attempt and what came of it."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from decimal import Decimal
@@ -13,7 +14,7 @@ from opentelemetry import trace
 from opentelemetry.trace import Span, StatusCode
 
 import otel_cx
-from otel_cx import InvalidName, Journey, semconv
+from otel_cx import InvalidName, Journey, journey, semconv
 from otel_cx.testing import Journeys, recording
 
 Request = Callable[[], AbstractContextManager[Span]]
@@ -341,3 +342,139 @@ def test_a_run_time_name_or_attempt_never_raises_and_never_breaks_the_vocabulary
         assert found.attempt is None or semconv.VALUE.fullmatch(found.attempt)
         if found.step == semconv.OTHER and name != semconv.OTHER:
             assert otel_cx.diagnostics()["invalid_name"] == 1
+
+
+def test_a_retry_that_goes_well_takes_back_the_rejection_of_the_one_before(
+    recorded: Journeys, checkout: Journey
+) -> None:
+    @checkout.step("payment", rejects=(CardDeclined,))
+    def charge(card: str) -> str:
+        if card == "empty":
+            raise CardDeclined
+        return card
+
+    with checkout.step("payment"):
+        with pytest.raises(CardDeclined):
+            charge("empty")
+        charge("full")
+    [step] = recorded.steps()
+    assert (step.outcome, step.attributes.get(semconv.ERROR_TYPE)) == (None, None)
+
+
+def test_after_a_retry_that_went_well_a_failure_counts(recorded: Journeys, checkout: Journey) -> None:
+    payment = checkout.step("payment", rejects=(CardDeclined,))
+
+    @payment
+    def pay() -> None:
+        with pytest.raises(CardDeclined), payment:
+            raise CardDeclined
+        with payment:
+            pass
+        raise OSError("disk")
+
+    with pytest.raises(OSError, match="disk"):
+        pay()
+    [step] = recorded.steps()
+    assert (step.outcome, step.span.status.status_code) == (None, StatusCode.ERROR)
+
+
+def test_what_the_application_said_is_not_taken_back(recorded: Journeys, checkout: Journey) -> None:
+    with checkout.step("payment") as step, checkout.step("payment"):
+        step.reject("bad_form")
+        with checkout.step("payment"):
+            pass
+    assert [found.outcome for found in recorded.steps()] == ["rejected"]
+
+
+def test_tries_inside_a_step_are_one_execution_and_serve_it(recorded: Journeys, checkout: Journey) -> None:
+    tracer = recorded.provider.get_tracer("client")
+
+    @checkout.step("payment")
+    def pay() -> int:
+        for number in range(1, 4):
+            with contextlib.suppress(TimeoutError), tracer.start_as_current_span("POST bank"):
+                if number < 3:
+                    raise TimeoutError
+        return number
+
+    assert pay() == 3
+    tries = [dict(span.attributes or {}) for span in recorded.spans if span.name == "POST bank"]
+    assert [attributes[semconv.JOURNEY_WITHIN] for attributes in tries] == ["payment"] * 3
+    [step] = recorded.steps()
+    assert (step.outcome, step.span.status.status_code) == (None, StatusCode.UNSET)
+
+
+def test_tries_around_a_step_are_executions_of_one_attempt(recorded: Journeys, checkout: Journey) -> None:
+    left = [TimeoutError(), TimeoutError()]
+
+    @checkout.step("payment")
+    def pay() -> None:
+        if left:
+            raise left.pop()
+
+    with checkout.attempt("cart-42"):
+        for _ in range(3):
+            with contextlib.suppress(TimeoutError):
+                pay()
+    statuses = [step.span.status.status_code for step in recorded.steps()]
+    assert statuses == [StatusCode.ERROR, StatusCode.ERROR, StatusCode.UNSET]
+    assert {step.attempt for step in recorded.steps()} == {"cart-42"}
+
+
+def test_journeys_in_parallel_tasks_of_one_request_stay_apart(
+    recorded: Journeys, checkout: Journey, request_span: Request
+) -> None:
+    search = journey("search")
+    turn = asyncio.Barrier(2)
+
+    async def one(of: Journey, attempt: str, step: str) -> None:
+        with of.attempt(attempt), of.step(step):
+            await turn.wait()
+            with recorded.provider.get_tracer("db").start_as_current_span(f"query {attempt}"):
+                await turn.wait()
+
+    async def both() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(one(checkout, "cart-42", "payment"))
+            group.create_task(one(search, "search-7", "suggest"))
+
+    with request_span():
+        asyncio.run(both())
+    assert {(step.journey, step.step, step.attempt) for step in recorded.steps()} == {
+        ("checkout", "payment", "cart-42"),
+        ("search", "suggest", "search-7"),
+    }
+    served = {
+        span.name: dict(span.attributes or {})[semconv.JOURNEY_WITHIN]
+        for span in recorded.spans
+        if "query" in span.name
+    }
+    assert served == {"query cart-42": "payment", "query search-7": "suggest"}
+
+
+def test_a_task_group_that_fails_cancels_the_steps_of_its_other_tasks(recorded: Journeys, checkout: Journey) -> None:
+    async def both() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(waiting())
+            group.create_task(failing())
+
+    @checkout.step("wait")
+    async def waiting() -> None:
+        await asyncio.Event().wait()
+
+    @checkout.step("fail")
+    async def failing() -> None:
+        raise OSError("disk")
+
+    with pytest.raises(ExceptionGroup):
+        asyncio.run(both())
+    outcomes = {step.step: (step.outcome, step.span.status.status_code) for step in recorded.steps()}
+    assert outcomes == {"wait": ("cancelled", StatusCode.UNSET), "fail": (None, StatusCode.ERROR)}
+
+
+def test_an_attempt_that_spans_traces_is_one(recorded: Journeys, checkout: Journey, request_span: Request) -> None:
+    for step in ("cart", "payment", "confirm"):
+        with request_span(), checkout.attempt("cart-42"), checkout.step(step):
+            pass
+    assert len({step.span.context.trace_id for step in recorded.steps()}) == 3
+    assert {step.attempt for step in recorded.steps()} == {"cart-42"}

@@ -12,7 +12,7 @@ import pytest
 import otel_cx
 from otel_cx import _diagnostics, semconv
 
-PUBLIC = ("_diagnostics", "_journey", "_settings", "_routes", "pseudonym")
+PUBLIC = ("_carry", "_diagnostics", "_journey", "_settings", "_routes", "pseudonym")
 
 
 @pytest.mark.parametrize("module", PUBLIC)
@@ -26,7 +26,7 @@ def test_examples_in_docstrings_run(module: str) -> None:
 def test_the_public_names_are_these() -> None:
     assert sorted(otel_cx.__all__) == [
         "Attempt", "CXError", "ConfigurationError", "InvalidName", "Journey", "MissingDependency", "Settings", "Step",
-        "asgi", "configure", "diagnostics", "identify", "install", "journey", "wsgi",
+        "asgi", "carry", "configure", "diagnostics", "identify", "install", "journey", "wsgi",
     ]  # fmt: skip
     for name in otel_cx.__all__:
         assert inspect.getdoc(getattr(otel_cx, name)), name
