@@ -18,7 +18,7 @@ from otel_cx import semconv
 from otel_cx._context import Attributes, Holder, Scope, State, attempt_at, described, hang, innermost, state_of
 from otel_cx._diagnostics import Reason, count
 from otel_cx._routes import Target
-from otel_cx._step import Step, is_cancellation
+from otel_cx._step import OwnStep, is_cancellation
 from otel_cx._values import runtime_value
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Arrival:
         """The target is the word of a rule in the settings, which comes after the middleware's."""
         self._attempt: str | None = None
         self._identified: Attributes = {}
-        self._step: Step | None = None
+        self._step: OwnStep | None = None
         self.taken = False
 
     def tell(self, attempt: object, identity: Identity) -> None:
@@ -106,7 +106,7 @@ class Arrival:
     def _become_step(self, span: Span, holder: Holder, outer: Scope | None, journey: str, name: str) -> Attributes:
         attempt = self._attempt or attempt_at(journey, outer, holder.inherited)
         scope = Scope(self, journey, attempt, {}, outer)
-        scope.step = self._step = Step(name, span)
+        scope.step = self._step = OwnStep(name, span)
         scope.within = name
         hang(span, State(holder, scope))
         if span is holder.open_root():

@@ -18,18 +18,24 @@ from otel_cx._routes import RouteTable, Target
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import Span
 
-_METHODS: Final = ("http.request.method", "http.method")
+_METHOD: Final = "http.request.method"
+_OLD_METHOD: Final = "http.method"
 _ROUTE: Final = "http.route"
-_PATHS: Final = ("url.path", "http.target", "http.url", "url.full")
-"""The new names and the old. Some WSGI servers leave only the whole URL to the instrumentation."""
+_PATH: Final = "url.path"
+_OLD_TARGET: Final = "http.target"
+_OLD_URL: Final = "http.url"
+"""All that some WSGI servers leave to the instrumentation."""
 _RPC: Final = ("rpc.service", "rpc.method")
-_DESTINATIONS: Final = ("messaging.destination.name", "messaging.destination")
+_DESTINATION: Final = "messaging.destination.name"
+_OLD_DESTINATION: Final = "messaging.destination"
 _TASK: Final = "celery.task_name"
 _CELERY: Final = ("opentelemetry.instrumentation.celery", "run/")
 """Celery's instrumentation names the task in its span's name when it starts, and in an attribute only when it ends."""
 _PLAIN_PATH: Final = re.compile(r"[\w./{}~%@!$&'+,;=-]+")
 """A route of other characters (`<int:site>`, `:site`) is one of the framework's, and never a path."""
-_LATE: Final = frozenset((*_METHODS, _ROUTE, *_PATHS, *_RPC, *_DESTINATIONS, _TASK))
+_LATE: Final = frozenset(
+    (_METHOD, _OLD_METHOD, _ROUTE, _PATH, _OLD_TARGET, _OLD_URL, *_RPC, _DESTINATION, _OLD_DESTINATION, _TASK)
+)
 
 MAX_UNMATCHED: Final = 16
 """Names of spans that no rule took, kept to be shown by `doctor`."""
@@ -67,7 +73,8 @@ class SpanRoutes:
     def find(self, span: Span) -> Target | None:
         """Returns (journey, step) of a server or consumer span, as far as it tells by now."""
         attributes = _plain(span)
-        found = self._http(attributes) or self._named(attributes, span) or self._everything
+        found = self._http(attributes) if _is_http(attributes) else self._named(attributes, span)
+        found = found or self._everything
         if found is not None:
             self.matched += 1
         elif self.passed_over < MAX_LOOKED_AT:
@@ -77,57 +84,55 @@ class SpanRoutes:
     def may_follow(self, span: Span) -> bool:
         """Tells whether `span` may still be told something that decides."""
         attributes = _plain(span)
-        if _first(attributes, _METHODS) is not None:
+        if _is_http(attributes):
             return self._frameworks and _ROUTE not in attributes
-        return _call(attributes) is None and _first(attributes, _DESTINATIONS) is None
+        return _RPC[1] not in attributes and _DESTINATION not in attributes and _OLD_DESTINATION not in attributes
 
     def watch(self, span: Span, decide: Callable[[Span], bool]) -> None:
         """Calls `decide` each time `span` is told more of its request, until it answers True.
 
         Messaging instrumentations tell the destination, and Django's the route, after the start. The SDK has no public
-        call for that, so this one span's `set_attributes` is ours; `set_attribute` goes through it as well.
+        call for that, so this one span's `set_attribute` and `set_attributes` are ours.
         """
-        setattr(span, _SETTER, _Setter(span, decide))
+        _Listener(span, decide).listen(span)
 
     def _http(self, attributes: Attributes) -> Target | None:
-        method = _first(attributes, _METHODS)
-        if method is None:
+        get = attributes.get
+        method = get(_METHOD) or get(_OLD_METHOD)
+        if not isinstance(method, str):
             return None
-        route = attributes.get(_ROUTE)
+        route = get(_ROUTE)
         if isinstance(route, str):
             found = self._table.find(method, route if route.startswith("/") else f"/{route}")
             if found is not None:
                 return found
-        path = _first(attributes, _PATHS)
-        return None if path is None else self._table.find(method, _path_of(path))
+        path = get(_PATH) or get(_OLD_TARGET) or get(_OLD_URL)
+        return self._table.find(method, _path_of(path)) if isinstance(path, str) else None
 
     def _named(self, attributes: Attributes, span: Span) -> Target | None:
         call = _call(attributes)
         if call is not None:
             return self._table.find_name("rpc", call)
         found = None
-        destination = _first(attributes, _DESTINATIONS)
+        destination = attributes.get(_DESTINATION) or attributes.get(_OLD_DESTINATION)
         if destination is not None:
-            found = self._table.find_name("queue", destination)
+            found = self._table.find_name("queue", str(destination))
         task = attributes.get(_TASK) or _celery_task(span)
         return found or (None if task is None else self._table.find_name("task", str(task)))
 
     def _remember(self, attributes: Attributes) -> None:
         self.passed_over += 1
-        method = _first(attributes, _METHODS)
-        name = _call(attributes) or _first(attributes, _DESTINATIONS)
-        if method is not None:
+        name = _call(attributes) or attributes.get(_DESTINATION) or attributes.get(_OLD_DESTINATION)
+        if _is_http(attributes):
             # A path may hold a customer's id; the pattern it was routed by does not.
+            method = attributes.get(_METHOD) or attributes.get(_OLD_METHOD)
             name = f"{method} {attributes.get(_ROUTE) or '(no http.route)'}"
         if name is not None and len(self.unmatched) < MAX_UNMATCHED:
-            self.unmatched.setdefault(name)
+            self.unmatched.setdefault(str(name))
 
 
-_SETTER: Final = "set_attributes"
-
-
-class _Setter:
-    """`set_attributes` of one span, which looks again. Holds it weakly: no circle for the garbage collector."""
+class _Listener:
+    """Sees what is set on one span, and looks again. Holds it weakly: no circle for the garbage collector."""
 
     __slots__ = ("_decide", "_span")
 
@@ -135,21 +140,32 @@ class _Setter:
         self._span = ref(span)
         self._decide = decide
 
-    def __call__(self, attributes: Mapping[str, Any]) -> None:
+    def listen(self, span: Span) -> None:
+        """Puts itself in place of the span's two setters."""
+        vars(span).update(set_attribute=self._set_attribute, set_attributes=self._set_attributes)
+
+    def _set_attribute(self, key: str, value: Any) -> None:
         span = self._span()
-        if span is None:
-            return
-        type(span).set_attributes(span, attributes)
+        if span is not None:
+            type(span).set_attribute(span, key, value)
+            self._heard((key,), span)
+
+    def _set_attributes(self, attributes: Mapping[str, Any]) -> None:
+        span = self._span()
+        if span is not None:
+            type(span).set_attributes(span, attributes)
+            self._heard(attributes, span)
+
+    def _heard(self, names: Iterable[str], span: Span) -> None:
         try:
-            if span.is_recording() and not _LATE.isdisjoint(attributes):
-                self._look(span)
+            if _LATE.isdisjoint(names) or not span.is_recording():
+                return
+            for setter in ("set_attribute", "set_attributes"):  # to decide sets attributes itself
+                vars(span).pop(setter, None)
+            if not self._decide(span):
+                self.listen(span)
         except Exception as error:  # noqa: BLE001 - never the application's failure
             count(Reason.INTERNAL, error)
-
-    def _look(self, span: Span) -> None:
-        vars(span).pop(_SETTER, None)  # what is decided sets attributes itself
-        if not self._decide(span):
-            setattr(span, _SETTER, self)
 
 
 def _plain(span: Span) -> Attributes:
@@ -158,12 +174,8 @@ def _plain(span: Span) -> Attributes:
     return own if type(own) is dict else dict(span.attributes or {})
 
 
-def _first(attributes: Attributes, names: tuple[str, ...]) -> str | None:
-    for name in names:
-        value = attributes.get(name)
-        if isinstance(value, str):
-            return value
-    return None
+def _is_http(attributes: Attributes) -> bool:
+    return _METHOD in attributes or _OLD_METHOD in attributes
 
 
 def _path_of(target: str) -> str:
