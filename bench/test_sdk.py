@@ -20,6 +20,7 @@ from opentelemetry.sdk.trace.sampling import Decision, StaticSampler
 from opentelemetry.trace import SpanKind, Tracer
 
 import otel_cx
+from otel_cx import Settings
 from otel_cx.testing import Journeys, recording
 
 NUMBER = 300
@@ -81,10 +82,15 @@ def child_span(tracer: Tracer) -> Work:
 
 def over(work: Work, base: Work) -> float:
     """Microseconds of `work` over `base`, in turns, the smallest round of each."""
+    return over_and_ratio(work, base)[0]
+
+
+def over_and_ratio(work: Work, base: Work) -> tuple[float, float]:
+    """The same, and how many times as long `work` takes."""
     timers = [timeit.Timer(side, timer=time.thread_time) for side in (work, base)]
     turns = [[timer.timeit(NUMBER) for timer in timers] for _ in range(ROUNDS)]
     ours, bare = (min(side) for side in zip(*turns, strict=True))
-    return float(ours - bare) / NUMBER * 1e6
+    return float(ours - bare) / NUMBER * 1e6, float(ours / bare)
 
 
 def test_bare_span(benchmark: Any, bare: Tracer) -> None:
@@ -117,6 +123,30 @@ def test_child_span(benchmark: Any, bare: Tracer, stamped: Tracer) -> None:
         benchmark.extra_info["over a bare span, µs"] = figure = over(child_span(stamped), child_span(bare))
         print(f"\nstamping a child span: {figure:.2f} µs (target 2)")
         benchmark(child_span(stamped))
+
+
+SERVED: dict[str, Any] = {"http.method": "GET", "http.target": "/health", "http.scheme": "http", "http.host": "shop"}
+ROUTES = {f"GET /sites/{{site}}/{number}": "dns/show" for number in range(25)} | {
+    f"POST /pay/{number}": "checkout/payment" for number in range(25)
+}
+
+
+def server_span(tracer: Tracer) -> Work:
+    return lambda: tracer.start_span("GET /health", kind=SpanKind.SERVER, attributes=SERVED).end()
+
+
+def test_server_span_that_no_route_takes(benchmark: Any, bare: Tracer) -> None:
+    """Of 50 routes, half with a parameter; beside it the same without any, which is what the SDK costs anyway."""
+    sides = {"installed": Settings(), "with 50 routes": Settings(routes=ROUTES)}
+    for side, settings in sides.items():
+        with recording(settings) as recorded:
+            _export_nothing(recorded)
+            tracer = recorded.provider.get_tracer("served")
+            figure, ratio = over_and_ratio(server_span(tracer), server_span(bare))
+            benchmark.extra_info[f"{side}, times a bare server span"] = ratio
+            print(f"\nserver span, {side}: {ratio:.2f} times a bare one, {figure:.2f} µs over it")
+            if side != "installed":
+                benchmark(server_span(tracer))
 
 
 @pytest.mark.usefixtures("stamped")

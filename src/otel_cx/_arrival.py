@@ -18,7 +18,7 @@ from otel_cx import semconv
 from otel_cx._context import Attributes, Holder, Scope, State, attempt_at, described, hang, innermost, state_of
 from otel_cx._diagnostics import Reason, count
 from otel_cx._routes import Target
-from otel_cx._step import Step, is_cancellation
+from otel_cx._step import OwnStep, is_cancellation
 from otel_cx._values import runtime_value
 
 if TYPE_CHECKING:
@@ -33,13 +33,15 @@ _waiting: ContextVar[Arrival | None] = ContextVar("otelcx-arrival", default=None
 class Arrival:
     """One request as the middleware saw it; handed over to one span, once."""
 
-    __slots__ = ("_attempt", "_identified", "_step", "_target", "taken")
+    __slots__ = ("_attempt", "_identified", "_step", "_target", "by_rule", "taken")
 
     def __init__(self, target: Target | None = None) -> None:
         self._target = target
+        self.by_rule = False
+        """The target is the word of a rule in the settings, which comes after the middleware's."""
         self._attempt: str | None = None
         self._identified: Attributes = {}
-        self._step: Step | None = None
+        self._step: OwnStep | None = None
         self.taken = False
 
     def tell(self, attempt: object, identity: Identity) -> None:
@@ -50,6 +52,16 @@ class Arrival:
             self._identified = described(**identity)
 
     @property
+    def has_target(self) -> bool:
+        """Whether the middleware knows the step."""
+        return self._target is not None
+
+    def propose(self, target: Target) -> None:
+        """Takes the target that a rule in the settings names, where the middleware has no word."""
+        if self._target is None:
+            self._target, self.by_rule = target, True
+
+    @property
     def wants_span(self) -> bool:
         """Whether something is lost when no span takes it."""
         return not self.taken and bool(self._target or self._identified)
@@ -57,6 +69,7 @@ class Arrival:
     def apply(self, span: Span, holder: Holder, outer: Scope | None) -> None:
         """Makes `span` this request's step, when it has one, and tells the holder who the customer is."""
         self.taken = True
+        outer = self._before_rule(span, outer)
         values: Attributes = dict(self._identified)
         root = holder.open_root()
         if values:
@@ -77,14 +90,27 @@ class Arrival:
         if self._step is not None and is_cancellation(error):
             self._step.observe(error, ())
 
+    def _before_rule(self, span: Span, outer: Scope | None) -> Scope | None:
+        """Returns the scope outside of the step that a rule made of `span` as it started, if one did.
+
+        The middleware that comes now, inside, says another step, or only whose attempt it is.
+        """
+        if outer is None or outer.step is None or outer.step.span is not span:
+            return outer
+        if not (isinstance(outer.owner, Arrival) and outer.owner.by_rule):
+            return outer
+        if self._target is None and self._attempt is not None:
+            self._target, self.by_rule = (outer.journey, outer.step.name), True
+        return outer.outer if self._target is not None else outer
+
     def _become_step(self, span: Span, holder: Holder, outer: Scope | None, journey: str, name: str) -> Attributes:
         attempt = self._attempt or attempt_at(journey, outer, holder.inherited)
         scope = Scope(self, journey, attempt, {}, outer)
-        scope.step = self._step = Step(name, span)
+        scope.step = self._step = OwnStep(name, span)
         scope.within = name
         hang(span, State(holder, scope))
         if span is holder.open_root():
-            holder.journey, holder.attempt = journey, attempt
+            holder.journey, holder.attempt, holder.claimed = journey, attempt, True
         else:
             holder.claim(scope)
         return {**scope.attributes, semconv.JOURNEY_STEP: name}

@@ -48,7 +48,7 @@ class Holder:
     `version` grows with each change. `journey` and `attempt` are what the root carries.
     """
 
-    __slots__ = ("_learning", "_root", "attempt", "identified", "inherited", "journey", "version")
+    __slots__ = ("_learning", "_root", "attempt", "claimed", "identified", "inherited", "journey", "version")
 
     def __init__(self, root: Span, inherited: Attributes) -> None:
         self._root = weakref.ref(root)  # the root's own state leads here: no circle for the garbage collector
@@ -58,6 +58,8 @@ class Holder:
         self.version = 1
         self.journey: str | None = None
         self.attempt: str | None = None
+        self.claimed = False
+        """A step was opened in here, or is the root: a rule in the settings comes too late."""
 
     def open_root(self) -> Span | None:
         """Returns the root span, or None once it has ended."""
@@ -76,6 +78,7 @@ class Holder:
 
     def claim(self, scope: Scope) -> None:
         """Writes journey and attempt on the root, so that no match rule takes it for a step. The first stays."""
+        self.claimed = True
         if self.journey is not None and (self.journey != scope.journey or self.attempt or not scope.attempt):
             return
         root = self.open_root()

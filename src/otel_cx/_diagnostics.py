@@ -47,6 +47,20 @@ class Reason(StrEnum):
     BAGGAGE_SIGNATURE = "baggage_signature", "incoming otelcx.* baggage was removed, its signature is missing or wrong"
     BAGGAGE_OVERSIZE = "baggage_oversize", "baggage over a limit was removed"
     BAGGAGE_INVALID = "baggage_invalid", "an incoming otelcx.* member of the wrong shape was removed"
+    NO_BAGGAGE = (
+        "no_baggage",
+        (
+            "the process's propagator carries no baggage, so a journey ends with the process: add baggage to "
+            "OTEL_PROPAGATORS, or to `propagator` in the file of OTEL_CONFIG_FILE, where it must be named"
+        ),
+    )
+    PROPAGATOR_REPLACED = (
+        "propagator_replaced",
+        (
+            "another propagator was set after otel_cx.install, so no journey comes in or goes out: set it before, "
+            "or call otel_cx.install again"
+        ),
+    )
     EGRESS_DENIED = (
         "egress_denied",
         (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from otel_cx._route_rules import rules_of
 from otel_cx._settings import Settings, runtime
 from otel_cx.exceptions import ConfigurationError, MissingDependency
 
@@ -12,7 +13,10 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.trace import TracerProvider
 
-_INSTALLED: Final = "_otelcx_installed"
+    from otel_cx._span_routes import SpanRoutes
+
+INSTALLED: Final = "_otelcx_installed"
+"""Attribute of a tracer provider that holds our span processor."""
 _configured: list[tuple[object, TracerProvider]] = []
 
 
@@ -31,21 +35,33 @@ def install(provider: TracerProvider, settings: Settings | None = None) -> None:
         raise missing_sdk() from error
     from opentelemetry import propagate
 
-    from otel_cx.propagator import CXPropagator
+    from otel_cx.propagator import CXPropagator, check_propagator
 
     decided = Settings.from_env() if settings is None else settings
     if not hasattr(provider, "add_span_processor"):
         raise ConfigurationError(
             f"{type(provider).__name__} cannot take span processors. Pass the TracerProvider of opentelemetry-sdk."
         )
-    if not getattr(provider, _INSTALLED, False):
-        provider.add_span_processor(CXSpanProcessor())
-        setattr(provider, _INSTALLED, True)
+    processor: CXSpanProcessor | None = getattr(provider, INSTALLED, None)
+    if processor is None:
+        processor = CXSpanProcessor()
+        provider.add_span_processor(processor)
+        setattr(provider, INSTALLED, processor)
+    processor.routes = _routes_of(provider, decided)
     if not isinstance(propagate.get_global_textmap(), CXPropagator):
         propagate.set_global_textmap(CXPropagator(propagate.get_global_textmap()))
+    check_propagator()
     runtime.settings = decided
     runtime.tracer = provider.get_tracer("otel_cx")
     runtime.sampler_is_blind = _is_blind(getattr(provider, "sampler", None))
+
+
+def _routes_of(provider: TracerProvider, settings: Settings) -> SpanRoutes | None:
+    from otel_cx._span_routes import SpanRoutes
+
+    service = getattr(provider, "resource", None) and provider.resource.attributes.get("service.name")
+    routes = SpanRoutes(rules_of(settings.routes), str(service or ""))
+    return routes if routes.rules else None
 
 
 def configure(

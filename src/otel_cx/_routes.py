@@ -40,10 +40,11 @@ class RouteTable:
 
     def __init__(self, routes: Routes) -> None:
         self._exact: dict[tuple[str, str], Target] = {}
-        self._patterns: list[tuple[str, re.Pattern[str], Target]] = []
         self._names: dict[tuple[str, str], Target] = {}
+        with_parameters: dict[str, list[tuple[str, Target]]] = {}
         for route, target in routes.items():
-            self._add(route, _target(route, target))
+            self._add(route, _target(route, target), with_parameters)
+        self._patterns = {method: _first_of(listed) for method, listed in with_parameters.items()}
 
     def __bool__(self) -> bool:
         return bool(self._exact or self._patterns or self._names)
@@ -51,19 +52,21 @@ class RouteTable:
     def find(self, method: str, path: str) -> Target | None:
         """Returns (journey, step) of an HTTP request; exact paths go before those with parameters."""
         exact = self._exact.get((method, path))
-        if exact is not None or not self._patterns:
+        if exact is not None or method not in self._patterns:
             return exact
-        return next((t for m, pattern, t in self._patterns if m == method and pattern.fullmatch(path)), None)
+        pattern, targets = self._patterns[method]
+        found = pattern.fullmatch(path)
+        return None if found is None or found.lastindex is None else targets[found.lastindex - 1]
 
     def find_name(self, kind: str, name: str) -> Target | None:
         """Returns (journey, step) of a call (`rpc`), a message (`queue`) or a task (`task`) of this name."""
         return self._names.get((kind, name))
 
-    def _add(self, route: str, target: Target) -> None:
+    def _add(self, route: str, target: Target, with_parameters: dict[str, list[tuple[str, Target]]]) -> None:
         if http := _HTTP.fullmatch(route):
             method, path = http.groups()
             if "{" in path:
-                self._patterns.append((method, _pattern(path), target))
+                with_parameters.setdefault(method, []).append((_pattern(path), target))
             else:
                 self._exact.setdefault((method, path), target)
         elif named := _NAMED.fullmatch(route):
@@ -78,9 +81,13 @@ class RouteTable:
             )
 
 
-def _pattern(path: str) -> re.Pattern[str]:
-    parts = re.split(r"\{[^{}/]*\}", path)
-    return re.compile("[^/]+".join(re.escape(part) for part in parts))
+def _pattern(path: str) -> str:
+    return "[^/]+".join(re.escape(part) for part in re.split(r"\{[^{}/]*\}", path))
+
+
+def _first_of(listed: list[tuple[str, Target]]) -> tuple[re.Pattern[str], tuple[Target, ...]]:
+    """One expression for all, a group for each: a path of no route costs one search, however many there are."""
+    return re.compile("|".join(f"({pattern})" for pattern, _ in listed)), tuple(target for _, target in listed)
 
 
 def _target(route: str, target: str) -> Target:

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, get_args
 from opentelemetry import trace
 from opentelemetry.trace import Tracer
 
+from otel_cx._route_rules import Rules, read_rules, rules_of
 from otel_cx.exceptions import ConfigurationError
 from otel_cx.pseudonym import Keyring
 
@@ -46,7 +47,13 @@ class Settings:
     """Keys for pseudonyms and signatures; without one, customers and accounts are not recorded. Environment:
     `OTELCX_KEY` (`<key id>:<secret>`) or `OTELCX_KEY_FILE` (one key a line, the first in use)."""
 
+    routes: Mapping[str, str] | Rules = ()
+    """Server and consumer spans that are steps, for code that nobody changes: `{"POST /pay": "checkout/payment"}`.
+    Environment: `OTELCX_ROUTES` (`POST /pay=checkout/payment, queue orders=checkout/confirm`) and after it
+    `OTELCX_ROUTES_FILE`: one such rule a line, or an inventory (`.yaml`), whose `match` rules are read."""
+
     def __post_init__(self) -> None:
+        rules_of(self.routes)
         if self.trust not in get_args(Trust):
             raise ConfigurationError(f"trust is {self.trust!r}. Use one of: none, signed, all.")
         if self.trust == "signed" and self.keys is None:
@@ -63,7 +70,8 @@ class Settings:
         """Reads `OTELCX_*`; `overrides` are fields that win over the environment.
 
         Raises:
-            ConfigurationError: a value cannot be used, or the key file cannot be read.
+            ConfigurationError: a value cannot be used, or a file cannot be read.
+            MissingDependency: `OTELCX_ROUTES_FILE` is an inventory, and PyYAML is not installed.
         """
         env = os.environ if environ is None else environ
         values: dict[str, Any] = {}
@@ -74,6 +82,8 @@ class Settings:
         for name in ("egress_hosts", "egress_destinations", "cluster_suffixes"):
             if listed := env.get(f"OTELCX_{name.upper()}"):
                 values[name] = tuple(item.strip() for item in listed.split(",") if item.strip())
+        if "routes" not in overrides:
+            values["routes"] = read_rules(env.get("OTELCX_ROUTES"), env.get("OTELCX_ROUTES_FILE"))
         if "keys" not in overrides:
             values["keys"] = _keys(env)
         return cls(**{**values, **overrides})

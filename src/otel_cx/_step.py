@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Final
+from weakref import ref
 
 from opentelemetry.trace import INVALID_SPAN, StatusCode
 
@@ -126,6 +127,21 @@ class Step:
                 self.span.set_attributes(values)
         except Exception as error:  # noqa: BLE001 - never the application's failure
             count(Reason.INTERNAL, error)
+
+
+class OwnStep(Step):
+    """The step that a request's span is by itself. Holds it weakly: what hangs on the span leads here."""
+
+    __slots__ = ("_reference",)
+
+    @property
+    def span(self) -> Span:
+        """The OpenTelemetry span of this execution, while it is alive."""
+        return self._reference() or INVALID_SPAN
+
+    @span.setter
+    def span(self, span: Span) -> None:
+        self._reference = ref(span)
 
 
 _MAX_DIGITS: Final = 15

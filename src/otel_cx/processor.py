@@ -5,6 +5,7 @@ It exports nothing and keeps nothing; what it knows hangs on the spans themselve
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
 from opentelemetry import context as otel_context
@@ -13,9 +14,12 @@ from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk.trace import SpanProcessor
 
 from otel_cx import semconv
-from otel_cx._arrival import take_arrival
+from otel_cx._arrival import Arrival, take_arrival
 from otel_cx._context import SCOPE, Attributes, Holder, Scope, State, came_with, hang, innermost, state_of
 from otel_cx._diagnostics import Reason, count
+from otel_cx._routes import Target
+from otel_cx._span_routes import SpanRoutes
+from otel_cx.propagator import check_propagator
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -28,6 +32,11 @@ _TAKING: Final = (trace.SpanKind.SERVER, trace.SpanKind.CONSUMER)
 class CXSpanProcessor(SpanProcessor):
     """Stamps spans; added to a tracer provider by `otel_cx.install`."""
 
+    def __init__(self) -> None:
+        self.routes: SpanRoutes | None = None
+        """The settings' routes for this provider's service; None when there are none."""
+        self._saw_propagator = False
+
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Stamps `span` with what is known where it starts. Never raises."""
         try:
@@ -38,14 +47,63 @@ class CXSpanProcessor(SpanProcessor):
                 return
             above = state_of(trace.get_current_span(context))
             if above is None or above.holder.open_root() is None:
-                _start_local_root(span, context, above)
+                self._start_local_root(span, context, above)
                 return
             if scope is not None and scope is not above.scope:
                 above = _state_in(scope, context, above)
             hang(span, above)
             stamp(span, above.stamp())
+            if self.routes is not None and span.kind in _TAKING:
+                _take(span, above, None, self.routes)
         except Exception as error:  # noqa: BLE001 - never the application's failure
             count(Reason.INTERNAL, error)
+
+    def _start_local_root(self, span: Span, context: Context, ended: State | None) -> None:
+        holder = _new_holder(span, context, ended)
+        state = State(holder, innermost(context, ended))
+        hang(span, state)
+        carried = state.stamp()
+        holder.journey = carried.get(semconv.JOURNEY_NAME)
+        holder.attempt = carried.get(semconv.JOURNEY_ATTEMPT)
+        stamp(span, carried)
+        if span.kind in _TAKING:
+            if not self._saw_propagator:
+                self._saw_propagator = True
+                check_propagator()
+            _take(span, state, take_arrival(), self.routes)
+
+
+def _take(span: Span, state: State, arrival: Arrival | None, routes: SpanRoutes | None) -> None:
+    """Makes a server or consumer span the step that the middleware, else a rule of the settings, says it is."""
+    if routes is not None and (arrival is None or not arrival.has_target):
+        target = routes.find(span)
+        if target is not None and not _is_open(target, state):
+            arrival = Arrival() if arrival is None else arrival
+            arrival.propose(target)
+        elif target is None and routes.may_follow(span):
+            routes.watch(span, partial(_take_late, routes))
+    if arrival is not None:
+        arrival.apply(span, state.holder, state.scope)
+
+
+def _take_late(routes: SpanRoutes, span: Span) -> bool:
+    """Does the same when `span` was told more of its request; answers whether that is the last word."""
+    state = state_of(span)
+    if state is None or state.holder.claimed:
+        return True
+    target = routes.find(span)
+    if target is None:
+        return not routes.may_follow(span)
+    if not _is_open(target, state):
+        arrival = Arrival()
+        arrival.propose(target)
+        arrival.apply(span, state.holder, state.scope)
+    return True
+
+
+def _is_open(target: Target, state: State) -> bool:
+    """Tells whether the code around has this step open: then it is the same execution."""
+    return state.scope is not None and state.scope.open_step(*target, None) is not None
 
 
 def _state_in(scope: Scope, context: Context, above: State) -> State:
@@ -67,20 +125,6 @@ def _start_step(span: Span, context: Context, scope: Scope) -> None:
     hang(span, state)
     stamp(span, attributes)
     scope.prepared = None  # last: what is left here, the step writes itself
-
-
-def _start_local_root(span: Span, context: Context, ended: State | None) -> None:
-    holder = _new_holder(span, context, ended)
-    state = State(holder, innermost(context, ended))
-    hang(span, state)
-    carried = state.stamp()
-    holder.journey = carried.get(semconv.JOURNEY_NAME)
-    holder.attempt = carried.get(semconv.JOURNEY_ATTEMPT)
-    stamp(span, carried)
-    if span.kind in _TAKING:
-        arrival = take_arrival()
-        if arrival is not None:
-            arrival.apply(span, holder, state.scope)
 
 
 def _new_holder(root: Span, context: Context, ended: State | None) -> Holder:

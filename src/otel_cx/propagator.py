@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry import baggage, trace
+from opentelemetry import baggage, propagate, trace
 from opentelemetry import context as otel_context
 from opentelemetry.propagators.textmap import (
     CarrierT,
@@ -70,6 +70,19 @@ class CXPropagator(TextMapPropagator):
     def fields(self) -> set[str]:
         """The header names of `inner`."""
         return self.inner.fields
+
+
+def check_propagator() -> None:
+    """Counts, and so logs, why the process's propagator carries no journey to the next service; at install and later.
+
+    A distribution or the application may set another one after us, and a declarative configuration file without
+    `propagator` sets one that carries nothing.
+    """
+    present = propagate.get_global_textmap()
+    if not isinstance(present, CXPropagator):
+        count(Reason.PROPAGATOR_REPLACED)
+    elif HEADER not in present.fields:
+        count(Reason.NO_BAGGAGE)
 
 
 class _WithoutOurs(Getter[Any]):
