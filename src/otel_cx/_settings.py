@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, get_args
 from opentelemetry import trace
 from opentelemetry.trace import Tracer
 
+from otel_cx._hosts import check_patterns
 from otel_cx._route_rules import Rules, read_rules, rules_of
 from otel_cx.exceptions import ConfigurationError
 from otel_cx.pseudonym import Keyring
@@ -34,8 +35,9 @@ class Settings:
     """An edge takes the attempt id, and nothing else, from unsigned baggage. Environment: `OTELCX_BROWSER_ATTEMPT`."""
 
     egress_hosts: tuple[str, ...] = ()
-    """Hosts that are sent the customer's context with a call; `*` matches any characters: `billing`, `*.internal`.
-    Environment: `OTELCX_EGRESS_HOSTS`, separated by commas."""
+    """Hosts that are sent the customer's context with a call: `billing`, `*.internal`, `10.0.0.*`, `::1`. A `*` in
+    front stands for anything, elsewhere it stays in one label. Environment: `OTELCX_EGRESS_HOSTS`, separated by
+    commas."""
 
     egress_destinations: tuple[str, ...] = ()
     """Queues and topics that are sent it with a message; `*` likewise. Environment: `OTELCX_EGRESS_DESTINATIONS`."""
@@ -61,6 +63,7 @@ class Settings:
         for name in ("egress_hosts", "egress_destinations", "cluster_suffixes"):
             if isinstance(getattr(self, name), str):
                 raise ConfigurationError(f"{name} is the string {getattr(self, name)!r}. Use a tuple of strings.")
+        check_patterns("egress_hosts", self.egress_hosts)
         for suffix in self.cluster_suffixes:
             if not suffix.startswith("."):
                 raise ConfigurationError(f"cluster suffix {suffix!r} has no dot in front. Write '.{suffix}'.")

@@ -6,16 +6,16 @@ Pure decisions over text and settings; the propagator applies them. Not authenti
 from __future__ import annotations
 
 import fnmatch
-import re
 from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from opentelemetry import baggage
 from opentelemetry.trace import SpanKind
 
 from otel_cx import semconv
 from otel_cx._diagnostics import Reason, count
+from otel_cx._hosts import host_of, matches, normal
 from otel_cx._settings import runtime
 
 if TYPE_CHECKING:
@@ -35,52 +35,60 @@ MAX_BYTES: Final = 2048
 """Bytes of ours, in and out: a quarter of what W3C lets everybody have together."""
 
 _BROWSERS: Final = (semconv.JOURNEY_ATTEMPT,)
-_HOST: Final = re.compile(r"[a-z0-9._-]{1,253}|[0-9a-f:.]{2,45}")
 _URL_ATTRIBUTES: Final = ("url.full", "http.url")
 _HOST_ATTRIBUTES: Final = ("server.address", "net.peer.name")
 _DESTINATION_ATTRIBUTES: Final = ("messaging.destination.name", "messaging.destination")
 _EGRESS: Final = "_otelcx_egress"
 _EVERY_HOP: Final = ("opentelemetry.instrumentation.httpx",)
 """Instrumentations that inject anew at every hop; the others' headers would follow a redirect to a foreign host."""
+checked_libraries: Final[set[str]] = set()
+"""Instrumentations of libraries in which every hop passes `check_hop`, by our own instrumentor of the library."""
+
+Members = list[tuple[str, str]]
+"""Members of ours as they came: (name, raw value), in order, the same name perhaps twice."""
 
 
-def split_members(lines: Iterable[str]) -> tuple[str, dict[str, str]]:
-    """Returns (what is not ours, as one header line; our members, name -> raw value) of all `baggage` lines together.
+def split_members(lines: Iterable[str]) -> tuple[str, Members]:
+    """Returns (what is not ours, as one header line; our members) of all `baggage` lines together.
 
     The total is bounded before anything is split; of a member of ours, everything after `;` is cut off.
     """
     present = list(lines)
     if sum(map(len, present)) + len(present) > MAX_HEADER_BYTES:
         count(Reason.BAGGAGE_OVERSIZE)
-        return "", {}
-    joined = ",".join(present)
-    if semconv.PREFIX not in joined and "%" not in joined:
-        return joined, {}
+        return "", []
+    return _parted(",".join(present))
+
+
+def _parted(line: str) -> tuple[str, Members]:
+    if semconv.PREFIX not in line and "%" not in line:
+        return line, []
     theirs: list[str] = []
-    ours: dict[str, str] = {}
-    for member in joined.split(","):
+    ours: Members = []
+    for member in line.split(","):
         name, _, value = member.partition("=")
         name = unquote(name).strip()
         if name.startswith(semconv.PREFIX):
-            ours[name] = value.partition(";")[0].strip()
+            ours.append((name, value.partition(";")[0].strip()))
         else:
             theirs.append(member)
     return ",".join(theirs), ours
 
 
-def believed(members: Mapping[str, str], settings: Settings) -> dict[str, str]:
+def believed(members: Members, settings: Settings) -> dict[str, str]:
     """Returns those of our incoming members that the settings let in, checked: name -> value."""
     if not members:
         return {}
-    if len(members) > MAX_MEMBERS or sum(len(n) + len(v) + 2 for n, v in members.items()) > MAX_BYTES:
+    if len(members) > MAX_MEMBERS or sum(len(n) + len(v) + 2 for n, v in members) > MAX_BYTES:
         count(Reason.BAGGAGE_OVERSIZE)
         return {}
+    values = dict(members)
     if settings.trust == "all":
-        return checked(members)
-    if settings.trust == "signed" and _is_signed(members, settings):
-        return checked(members)
-    alone = {name: members[name] for name in _BROWSERS if settings.browser_attempt and name in members}
-    if len(members) > len(alone):
+        return checked(values)
+    if settings.trust == "signed" and len(values) == len(members) and _is_signed(values, settings):
+        return checked(values)
+    alone = {name: values[name] for name in _BROWSERS if settings.browser_attempt and name in values}
+    if len(values) > len(alone):
         count(Reason.BAGGAGE_SIGNATURE if settings.trust == "signed" else Reason.BAGGAGE_UNTRUSTED)
     return checked(alone)
 
@@ -131,15 +139,45 @@ def outgoing(attributes: Mapping[str, Any], settings: Settings) -> dict[str, str
     return members
 
 
-def strip(carrier: Any) -> None:
-    """Removes our members from a header that is there already: a redirect carries the headers of the call before it."""
-    if not isinstance(carrier, MutableMapping) or not isinstance(carrier.get(HEADER), str):
-        return
-    theirs, ours = split_members([carrier[HEADER]])
+def strip(carrier: Any) -> bool:
+    """Removes our members from a header that is there already, and tells whether it held any.
+
+    A redirect carries the headers of the call before it, and an application may hand on those it was sent.
+    """
+    if not isinstance(carrier, MutableMapping) or HEADER not in carrier:
+        return False
+    several = getattr(carrier, "getall", None)  # a multidict: `get` would show the first line alone
+    lines = several(HEADER) if several is not None else [carrier[HEADER]]
+    texts = [line.decode("latin-1") if isinstance(line, bytes) else line for line in lines]
+    if not all(isinstance(text, str) for text in texts):
+        return False
+    theirs, ours = _parted(",".join(texts))
     if ours and theirs:
         carrier[HEADER] = theirs
     elif ours:
         del carrier[HEADER]
+    return bool(ours)
+
+
+def check_hop(url: object, headers: Any) -> None:
+    """Takes our members off the headers of one request when the host of its URL may not see them. Never raises.
+
+    The last word before a client library sends, whoever put them there: the propagator for the hop before, or the
+    application.
+    """
+    try:
+        if headers is not None and HEADER in headers and not _may_see(url) and strip(headers):
+            count(Reason.EGRESS_DENIED)
+    except Exception as error:  # noqa: BLE001 - never the application's failure
+        count(Reason.INTERNAL, error)
+
+
+def _may_see(url: object) -> bool:
+    try:
+        return host_allowed(host_of(str(url)), runtime.settings)
+    except Exception as error:  # noqa: BLE001 - what cannot be decided stays here
+        count(Reason.INTERNAL, error)
+        return False
 
 
 def may_leave(span: Span, settings: Settings) -> bool:
@@ -154,8 +192,10 @@ def may_leave(span: Span, settings: Settings) -> bool:
         return told
     kind = getattr(span, "kind", None)
     attributes: Mapping[str, Any] = getattr(span, "attributes", None) or {}
-    if kind is SpanKind.CLIENT and _scope_of(span) in _EVERY_HOP:
-        return host_allowed(_host_of(attributes), settings)
+    if kind is SpanKind.CLIENT:
+        library = _scope_of(span)
+        redirects_are_seen = library in _EVERY_HOP or library in checked_libraries
+        return redirects_are_seen and host_allowed(_host_of(attributes), settings)
     if kind is SpanKind.PRODUCER:
         return destination_allowed(_first(attributes, _DESTINATION_ATTRIBUTES), settings)
     return False
@@ -167,12 +207,8 @@ def _scope_of(span: Span) -> str:
 
 def host_allowed(host: str, settings: Settings) -> bool:
     """Tells whether `host` (no port) is on the allow-list or inside the cluster."""
-    name = host.lower().rstrip(".")
-    if not _HOST.fullmatch(name):
-        return False
-    return name.endswith(settings.cluster_suffixes) or any(
-        fnmatch.fnmatchcase(name, pattern.lower()) for pattern in settings.egress_hosts
-    )
+    name = normal(host)
+    return name.endswith(settings.cluster_suffixes) or matches(name, settings.egress_hosts)
 
 
 def destination_allowed(destination: str, settings: Settings) -> bool:
@@ -182,14 +218,7 @@ def destination_allowed(destination: str, settings: Settings) -> bool:
 
 def _host_of(attributes: Mapping[str, Any]) -> str:
     url = _first(attributes, _URL_ATTRIBUTES)
-    return _host_of_url(url) if url else _first(attributes, _HOST_ATTRIBUTES)
-
-
-def _host_of_url(url: str) -> str:
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:
-        return ""
+    return host_of(url) if url else _first(attributes, _HOST_ATTRIBUTES)
 
 
 def _first(attributes: Mapping[str, Any], names: tuple[str, ...]) -> str:
@@ -203,7 +232,7 @@ def egress_hook(span: Span, request: Any) -> None:
     off again before the second.
     """
     try:
-        allowed = host_allowed(_host_of_url(str(request.url)), runtime.settings)
+        allowed = host_allowed(host_of(str(request.url)), runtime.settings)
         setattr(span, _EGRESS, allowed)
         if allowed and hasattr(request, "register_hook"):
             request.register_hook("response", _strip_answered)

@@ -29,7 +29,7 @@ def asgi_server(app: Any) -> Iterator[str]:
 def wsgi_server(app: Any) -> Iterator[str]:
     """Serves a WSGI application, a thread for each request; yields its URL."""
     server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})  # it ends as fast
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.port}"

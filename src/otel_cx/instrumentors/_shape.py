@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, ClassVar, NamedTuple
 
+from otel_cx import trust
 from otel_cx._routes import RouteTable
 from otel_cx.exceptions import MissingDependency
 
@@ -40,6 +41,31 @@ class LibraryInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # as above
     def instrumentation_dependencies(self) -> Collection[str]:
         """Returns the library and the versions that this was tested with."""
         return self.requires
+
+
+class CallingInstrumentor(LibraryInstrumentor):
+    """For HTTP clients: every request passes `trust.check_hop`, so that the official instrumentation may be believed.
+
+    That one injects; it is only asked what it started its span with. A subclass patches what the official one leaves
+    alone, so that neither takes the other off when it goes.
+    """
+
+    official: ClassVar[str]
+    """Name of the tracer of the official instrumentation of the library."""
+
+    def _instrument(self, **_: Any) -> None:
+        self._put()
+        trust.checked_libraries.add(self.official)
+
+    def _uninstrument(self, **_: Any) -> None:
+        trust.checked_libraries.discard(self.official)
+        self._remove()
+
+    def _put(self) -> None:
+        raise NotImplementedError
+
+    def _remove(self) -> None:
+        raise NotImplementedError
 
 
 class ServingInstrumentor(LibraryInstrumentor):
