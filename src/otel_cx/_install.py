@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from otel_cx._route_rules import rules_of
 from otel_cx._settings import Settings, runtime
@@ -11,7 +11,7 @@ from otel_cx.exceptions import ConfigurationError, MissingDependency
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 
     from otel_cx._span_routes import SpanRoutes
 
@@ -54,6 +54,8 @@ def install(provider: TracerProvider, settings: Settings | None = None) -> None:
     runtime.settings = decided
     runtime.tracer = provider.get_tracer("otel_cx")
     runtime.sampler_is_blind = _is_blind(getattr(provider, "sampler", None))
+    if runtime.on_install is not None:
+        runtime.on_install(provider)
 
 
 def _routes_of(provider: TracerProvider, settings: Settings) -> SpanRoutes | None:
@@ -75,12 +77,15 @@ def configure(
         settings: default `Settings.from_env()`.
 
     Returns:
-        The tracer provider, set as the global one. The same call again returns the same provider.
+        The tracer provider, set as the global one. The same call again returns the same provider. Under the pytest
+        plugin it exports nothing, and a provider that is there already is taken.
 
     Raises:
         ConfigurationError: tracing is set up already, or differently; or a setting cannot be used.
         MissingDependency: the SDK or the exporter is not installed.
     """
+    if not runtime.exports:
+        return _configured_for_tests(resource, settings)
     asked = (endpoint, dict(resource or {}), settings)
     if _configured:
         return _configured_before(asked)
@@ -91,7 +96,8 @@ def configure(
             f"The global tracer provider is already a {type(trace.get_tracer_provider()).__name__}. "
             "Call otel_cx.install(provider) with it instead of configure()."
         )
-    provider = _provider(endpoint, resource)
+    provider = _provider(resource)
+    provider.add_span_processor(_exporting(endpoint))
     install(provider, settings)
     trace.set_tracer_provider(provider)
     _configured.append((asked, provider))
@@ -115,17 +121,33 @@ def _configured_before(asked: object) -> TracerProvider:
     return provider
 
 
-def _provider(endpoint: str | None, resource: Mapping[str, Any] | None) -> TracerProvider:
+def _configured_for_tests(resource: Mapping[str, str] | None, settings: Settings | None) -> TracerProvider:
+    from opentelemetry import trace
+
+    present: Any = trace.get_tracer_provider()
+    provider = _provider(resource) if isinstance(present, trace.ProxyTracerProvider) else present
+    install(provider, settings)
+    if provider is not present:
+        trace.set_tracer_provider(provider)
+    return cast("TracerProvider", provider)
+
+
+def _provider(resource: Mapping[str, Any] | None) -> TracerProvider:
     try:
-        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace import TracerProvider
+    except ImportError as error:
+        raise missing_sdk() from error
+    return TracerProvider(resource=Resource.create(dict(resource or {})))
+
+
+def _exporting(endpoint: str | None) -> SpanProcessor:
+    try:
+        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError as error:
         raise missing_sdk() from error
-    provider = TracerProvider(resource=Resource.create(dict(resource or {})))
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
-    return provider
+    return BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint))
 
 
 def missing_sdk() -> MissingDependency:

@@ -1,7 +1,7 @@
 """The settings, frozen and checked at start, and where the process keeps them. The only reader of the environment."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, get_args
 
@@ -119,13 +119,17 @@ def _keys(env: Mapping[str, str]) -> Keyring | None:
 class Runtime:
     """What `install` set for this process: the settings, and the tracer that steps are opened with."""
 
-    __slots__ = ("sampler_is_blind", "settings", "tracer")
+    __slots__ = ("exports", "on_install", "sampler_is_blind", "settings", "tracer")
 
     def __init__(self) -> None:
         self.settings = Settings()
         self.tracer: Tracer = trace.get_tracer("otel_cx")
         self.sampler_is_blind = False
         """The sampler is known to look at no attribute, so a step's span need not be started with any for it."""
+        self.exports = True
+        """`configure` sends to a collector. The pytest plugin switches it off."""
+        self.on_install: Callable[[Any], None] | None = None
+        """Told of each tracer provider `install` was given. The pytest plugin's."""
 
 
 runtime: Final = Runtime()

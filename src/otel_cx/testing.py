@@ -1,66 +1,107 @@
-"""Tests of journeys: spans kept in memory, the same ids every run, and steps read as steps. A pytest plugin; no mocks.
+"""Tests of journeys: steps asserted in one line, the same ids and times every run. A pytest plugin; no mocks.
 
 ```python
 def test_a_declined_card_is_rejected(journeys):
     pay(declined_card)
-    [payment] = journeys.steps("checkout")
-    assert (payment.step, payment.outcome) == ("payment", "rejected")
+    journeys.assert_step("checkout/payment", outcome="rejected")
 ```
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
+import time
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import pytest
 
 from otel_cx import _diagnostics, semconv
 from otel_cx._install import install, missing_sdk
+from otel_cx._recorded import RecordedStep, described
 from otel_cx._settings import Settings, runtime
 from otel_cx.pseudonym import Keyring
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping
 
     from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
     from opentelemetry.sdk.trace.sampling import Sampler
 
-TEST_KEY = Keyring.parse("test:not-a-secret-for-tests")
+__all__ = ["TEST_KEY", "Clock", "Journeys", "RecordedStep", "journeys", "recording"]
+
+TEST_KEY: Final = Keyring.parse("test:not-a-secret-for-tests")
 """The key of recorded pseudonyms: the same raw id has the same pseudonym in every test and every run."""
 
+BEGINNING: Final = datetime(2026, 1, 1, tzinfo=UTC)
+"""When every test begins."""
 
-@dataclass(frozen=True, slots=True)
-class RecordedStep:
-    """One step span that ended."""
 
-    journey: str
-    step: str
-    attempt: str | None
-    outcome: str | None
-    """What the SDK or the application set; None where status and code decide."""
-    customer: str | None
-    """The pseudonym."""
-    attributes: Mapping[str, Any]
-    span: ReadableSpan
+class Clock:
+    """The time that spans start, end and record events at. It stands still until the test moves it.
+
+    >>> clock = Clock()
+    >>> clock.advance(0.25)
+    >>> clock.now.isoformat()
+    '2026-01-01T00:00:00.250000+00:00'
+    """
+
+    def __init__(self, now: datetime = BEGINNING) -> None:
+        self.now_ns = 0
+        """Nanoseconds since the epoch."""
+        self.tick_ns = 0
+        """What each reading moves it by, for tests that want times apart from one another."""
+        self.set(now)
+
+    @property
+    def now(self) -> datetime:
+        """The time it shows, to the microsecond."""
+        return datetime.fromtimestamp(self.now_ns // 1000 / 1e6, UTC)
+
+    def set(self, now: datetime) -> None:
+        """Sets it, also back. `now` needs a time zone."""
+        if now.tzinfo is None:
+            raise ValueError(f"The time {now} has no time zone. Write datetime(..., tzinfo=UTC).")
+        since = now - datetime(1970, 1, 1, tzinfo=UTC)
+        self.now_ns = (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1000
+
+    def advance(self, seconds: float) -> None:
+        """Moves it."""
+        self.now_ns += round(seconds * 1e9)
+
+    def read(self) -> int:
+        """Returns the nanoseconds it shows, then ticks."""
+        now_ns = self.now_ns
+        self.now_ns += self.tick_ns
+        return now_ns
 
 
 class Journeys:
     """Everything that was traced, in order of ending."""
 
-    def __init__(self, provider: TracerProvider, exporter: InMemorySpanExporter, restart: Callable[[], None]) -> None:
+    def __init__(self, provider: TracerProvider, recorder: Any, clock: Clock | None = None) -> None:
         self.provider = provider
-        self._exporter = exporter
-        self._restart = restart
+        self._recorder = recorder
+        self._clock = clock
+
+    @property
+    def clock(self) -> Clock:
+        """The clock of this test's spans.
+
+        Raises:
+            RuntimeError: they have the real time.
+        """
+        if self._clock is None:
+            raise RuntimeError("These spans have the real time. Use the fixture journeys, or recording(clock=Clock()).")
+        return self._clock
 
     @property
     def spans(self) -> tuple[ReadableSpan, ...]:
         """All spans that ended, of journeys or not."""
-        return self._exporter.get_finished_spans()
+        return tuple(self._recorder.spans)
 
     def span(self, name: str) -> ReadableSpan:
         """Returns the one span of this name; an AssertionError names those there are."""
@@ -69,44 +110,125 @@ class Journeys:
             raise AssertionError(f"{len(found)} spans are named {name!r}; recorded: {[s.name for s in self.spans]}.")
         return found[0]
 
-    def steps(self, journey: str | None = None) -> list[RecordedStep]:
-        """Returns the steps of one journey, or of all."""
-        steps = [_step(span) for span in self.spans if span.attributes and semconv.JOURNEY_STEP in span.attributes]
-        return [step for step in steps if journey in {None, step.journey}]
+    def steps(self, of: str | None = None, *, attempt: str | None = None) -> list[RecordedStep]:
+        """Returns the steps of a journey (`checkout`), of one name (`checkout/payment`), or all; of one attempt."""
+        spans = [span for span in self.spans if span.attributes and semconv.JOURNEY_STEP in span.attributes]
+        steps = [RecordedStep.of(span) for span in spans]
+        return [step for step in steps if of in {None, step.journey, step.name} and attempt in {None, step.attempt}]
+
+    def assert_step(
+        self,
+        name: str,
+        *,
+        count: int = 1,
+        outcome: str | None = None,
+        attempt: str | None = None,
+        customer: object = None,
+        attributes: Mapping[str, Any] | None = None,
+        wait_s: float = 0,
+    ) -> RecordedStep:
+        """Asserts that exactly `count` steps `journey/step` of this kind ended, and returns the first.
+
+        Args:
+            name: such as `checkout/payment`.
+            count: how many; for none there is `assert_no_steps`.
+            outcome: what the collector will count it as: ok, failed, rejected or cancelled.
+            attempt: the attempt's id.
+            customer: the raw id, as the application gives it to `identify`.
+            attributes: attributes of the step's span, and their values.
+            wait_s: how long to wait for steps that another thread or task is still ending.
+        """
+        __tracebackhide__ = True
+        wanted = _wanted(name, count, outcome, attempt, customer, attributes)
+        found = self._wait(wait_s, lambda: [step for step in self.steps() if _fits(step, wanted)], count)
+        if len(found) != count:
+            asked = ", ".join(f"{key}={value!r}" for key, value in wanted.items())
+            raise AssertionError(f"{len(found)} steps, not {count}, have {asked}.\n{self.describe()}")
+        return found[0]
+
+    def assert_steps(self, *names: str, attempt: str | None = None, wait_s: float = 0) -> list[RecordedStep]:
+        """Asserts that exactly these steps `journey/step` ended, in this order; with `attempt`, those of one attempt."""
+        __tracebackhide__ = True
+        found = self._wait(wait_s, lambda: self.steps(attempt=attempt), len(names))
+        if [step.name for step in found] != list(names):
+            whose = "" if attempt is None else f" of attempt {attempt!r}"
+            raise AssertionError(f"The steps{whose} are not {', '.join(names)}.\n{self.describe()}")
+        return found
+
+    def assert_no_steps(self, of: str | None = None, *, attempt: str | None = None) -> None:
+        """Asserts that no step ended: of a journey (`checkout`), of one name (`checkout/payment`), or at all."""
+        __tracebackhide__ = True
+        if found := self.steps(of, attempt=attempt):
+            raise AssertionError(f"{len(found)} steps are there, and none should be.\n{self.describe()}")
+
+    def describe(self) -> str:
+        """Returns what was recorded, as the failure messages show it."""
+        steps, names = self.steps(), [span.name for span in self.spans]
+        lines = ["Recorded, in order of ending:", described(steps)] if steps else ["Recorded: no step."]
+        if not steps and names:
+            lines.append(f"  other spans: {', '.join(names[:_SHOWN])}{' ...' if len(names) > _SHOWN else ''}")
+        for reason, times in _diagnostics.diagnostics().items():
+            lines.append(f"The SDK counted {reason} {times} times: {_diagnostics.Reason(reason).meaning}.")
+        return "\n".join(lines)
 
     def clear(self) -> None:
         """Forgets what was recorded, and begins the ids anew."""
-        self._exporter.clear()
-        self._restart()
+        self._recorder.clear()
+
+    def _wait(self, wait_s: float, find: Callable[[], list[RecordedStep]], count: int) -> list[RecordedStep]:
+        deadline = time.monotonic() + wait_s
+        while len(found := find()) < count and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+        return found
 
 
-def _step(span: ReadableSpan) -> RecordedStep:
-    attributes = dict(span.attributes or {})
-    return RecordedStep(
-        journey=str(attributes.get(semconv.JOURNEY_NAME)),
-        step=str(attributes[semconv.JOURNEY_STEP]),
-        attempt=_text(attributes.get(semconv.JOURNEY_ATTEMPT)),
-        outcome=_text(attributes.get(semconv.STEP_OUTCOME)),
-        customer=_text(attributes.get(semconv.CUSTOMER_ID)),
-        attributes=attributes,
-        span=span,
+_SHOWN: Final = 20
+"""Names of spans in a failure message: a screen, not a page."""
+_POLL_S: Final = 0.005
+
+
+def _wanted(
+    name: str,
+    count: int,
+    outcome: str | None,
+    attempt: str | None,
+    customer: object,
+    attributes: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    if count < 1:
+        raise ValueError(f"count is {count}. Use assert_no_steps({name!r}).")
+    if name.count("/") != 1:
+        raise ValueError(f"The step {name!r} is none. Write 'journey/step', such as 'checkout/payment'.")
+    if outcome is not None and outcome not in semconv.OUTCOMES:
+        raise ValueError(f"The outcome {outcome!r} is none. Use one of: {', '.join(semconv.OUTCOMES)}.")
+    keys = runtime.settings.keys or TEST_KEY
+    pseudonym = None if customer is None else keys.pseudonym(str(customer))
+    given = {"name": name, "counts_as": outcome, "attempt": attempt, "customer": pseudonym}
+    return {**{key: value for key, value in given.items() if value is not None}, **(attributes or {})}
+
+
+def _fits(step: RecordedStep, wanted: Mapping[str, Any]) -> bool:
+    return all(
+        (getattr(step, key) if key in _FIELDS else step.attributes.get(key)) == value for key, value in wanted.items()
     )
 
 
-def _text(value: object) -> str | None:
-    return None if value is None else str(value)
+_FIELDS: Final = ("name", "counts_as", "attempt", "customer")
 
 
 @contextmanager
-def recording(settings: Settings | None = None, *, sampler: Sampler | None = None) -> Iterator[Journeys]:
+def recording(
+    settings: Settings | None = None, *, sampler: Sampler | None = None, clock: Clock | None = None
+) -> Iterator[Journeys]:
     """Records with a tracer provider of its own; the process's global one is not touched. Puts everything back.
 
     Raises:
         MissingDependency: opentelemetry-sdk is not installed.
     """
-    journeys = _recorder(sampler)
+    recorder = _new_recorder()
+    journeys = Journeys(recorder.new_provider(sampler), recorder, clock)
     try:
-        with _installed(journeys, settings):
+        with _installed(journeys, settings), _time_of(clock), recorder.on():
             yield journeys
     finally:
         journeys.provider.shutdown()
@@ -114,45 +236,46 @@ def recording(settings: Settings | None = None, *, sampler: Sampler | None = Non
 
 @pytest.fixture
 def journeys() -> Iterator[Journeys]:
-    """Everything the test traces, through the global tracer provider, so instrumented libraries are recorded too."""
+    """Everything the test traces, through whatever tracer providers it uses, with ids and times the same every run."""
     recorder = _process_recorder()
-    recorder.clear()
-    with _installed(recorder, None):
-        yield recorder
+    clock = Clock()
+    recorded = Journeys(recorder.global_provider(), recorder, clock)
+    with _installed(recorded, None), _time_of(clock), recorder.everywhere():
+        yield recorded
 
 
 @contextmanager
 def _installed(journeys: Journeys, settings: Settings | None) -> Iterator[None]:
     from opentelemetry import propagate
 
-    before = (runtime.settings, runtime.tracer, runtime.sampler_is_blind)
+    before = {name: getattr(runtime, name) for name in runtime.__slots__}
     propagator = propagate.get_global_textmap()
     _diagnostics.reset()
     install(journeys.provider, Settings(keys=TEST_KEY) if settings is None else settings)
     try:
         yield
     finally:
-        runtime.settings, runtime.tracer, runtime.sampler_is_blind = before
+        for name, value in before.items():
+            setattr(runtime, name, value)
         propagate.set_global_textmap(propagator)
 
 
-@functools.cache
-def _process_recorder() -> Journeys:
-    from opentelemetry import trace
+@contextmanager
+def _time_of(clock: Clock | None) -> Iterator[None]:
+    from opentelemetry.sdk import trace as sdk
 
-    present = trace.get_tracer_provider()
-    if hasattr(present, "add_span_processor"):
-        return _recorder(provider=cast("TracerProvider", present))
-    journeys = _recorder()
-    trace.set_tracer_provider(journeys.provider)
-    return journeys
+    with pytest.MonkeyPatch.context() as patch:
+        if clock is not None:
+            # Where the SDK, from 1.30 to the newest, reads the time of starts, ends and events not given one.
+            patch.setattr(sdk, "time_ns", clock.read)
+        yield
 
 
-def _recorder(sampler: Sampler | None = None, provider: TracerProvider | None = None) -> Journeys:
+def _new_recorder() -> Any:
+    """Makes what records: a span processor, with ids that count. A function, because the SDK may not be installed."""
     try:
-        from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-        from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+        from opentelemetry import trace
+        from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
         from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
     except ImportError as error:
         raise missing_sdk() from error
@@ -172,10 +295,95 @@ def _recorder(sampler: Sampler | None = None, provider: TracerProvider | None = 
         def is_trace_id_random(self) -> bool:
             return False
 
-    exporter = InMemorySpanExporter()
-    ids = CountingIds()
-    ids.restart()
-    if provider is None:
-        provider = TracerProvider(sampler=sampler, id_generator=ids, shutdown_on_exit=False)
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    return Journeys(provider, exporter, ids.restart)
+    class Recorder(SpanProcessor):
+        """Keeps the sampled spans that end while it is on, of all the providers it was added to."""
+
+        def __init__(self) -> None:
+            self.spans: list[ReadableSpan] = []
+            self._on = False
+            self._ids = CountingIds()
+            self.clear()
+
+        def clear(self) -> None:
+            self.spans.clear()
+            self._ids.restart()
+
+        def on_end(self, span: ReadableSpan) -> None:
+            if self._on and span.context is not None and span.context.trace_flags.sampled:
+                self.spans.append(span)
+
+        def new_provider(self, sampler: Sampler | None = None) -> TracerProvider:
+            provider = TracerProvider(sampler=sampler, id_generator=self._ids, shutdown_on_exit=False)
+            self.listen(provider)
+            return provider
+
+        def global_provider(self) -> TracerProvider:
+            """Returns the process's provider, made now if it has none that can be listened to."""
+            present = trace.get_tracer_provider()
+            if hasattr(present, "add_span_processor"):
+                return cast("TracerProvider", present)
+            provider = self.new_provider()
+            trace.set_tracer_provider(provider)
+            return provider
+
+        def listen(self, provider: TracerProvider) -> None:
+            if getattr(provider, "_otelcx_recorder", None) is not self:
+                provider.add_span_processor(self)
+                provider._otelcx_recorder = self  # type: ignore[attr-defined] # noqa: SLF001 - where the next test looks
+
+        @contextmanager
+        def on(self) -> Iterator[None]:
+            self.clear()
+            self._on = True
+            try:
+                yield
+            finally:
+                self._on = False
+
+        @contextmanager
+        def everywhere(self) -> Iterator[None]:
+            """Is on for the process's provider, and those the application installs; all their ids count."""
+            self.listen(self.global_provider())
+            runtime.on_install = self._hear_of
+            with pytest.MonkeyPatch.context() as patch, self.on():
+                # Tracers that were made before keep the generator they were made with: the default one counts now.
+                patch.setattr(RandomIdGenerator, "generate_span_id", lambda _: self._ids.generate_span_id())
+                patch.setattr(RandomIdGenerator, "generate_trace_id", lambda _: self._ids.generate_trace_id())
+                yield
+
+        def _hear_of(self, provider: TracerProvider) -> None:
+            self.listen(provider)
+            if runtime.settings.keys is None:
+                runtime.settings = dataclasses.replace(runtime.settings, keys=TEST_KEY)
+
+    return Recorder()
+
+
+_process_recorder = functools.cache(_new_recorder)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds the ini option `otel_cx_export`."""
+    parser.addini("otel_cx_export", "let otel_cx.configure() export spans in tests as well", type="bool", default=False)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tests send nothing: `otel_cx.configure()` makes no exporter, and may be called by every test."""
+    runtime.exports = bool(config.getini("otel_cx_export"))
+
+
+def pytest_unconfigure() -> None:
+    """Puts it back, for a program that runs pytest inside."""
+    runtime.exports = True
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Adds what was recorded to the report of a test that failed."""
+    report = yield
+    recorded = getattr(item, "funcargs", {}).get("journeys")
+    if call.when == "call" and report.failed and isinstance(recorded, Journeys):
+        report.sections.append(("Recorded journeys", recorded.describe()))
+    return report
