@@ -46,7 +46,9 @@ class CXPropagator(TextMapPropagator):
         except Exception as error:  # noqa: BLE001 - never the application's failure
             count(Reason.INTERNAL, error)
             theirs, members = "", {}
-        extracted = self.inner.extract(carrier, context, _WithoutOurs(getter, theirs))
+        here = otel_context.get_current() if context is None else context
+        # A composite of no propagators, as a configuration file without any makes it, hands back what it was given.
+        extracted = self.inner.extract(carrier, here, _WithoutOurs(getter, theirs))
         extracted = without_ours(extracted)
         return otel_context.set_value(INHERITED, members, extracted) if members else extracted
 

@@ -147,7 +147,7 @@ class Journeys:
         return found[0]
 
     def assert_steps(self, *names: str, attempt: str | None = None, wait_s: float = 0) -> list[RecordedStep]:
-        """Asserts that exactly these steps `journey/step` ended, in this order; with `attempt`, those of one attempt."""
+        """Asserts that exactly these steps `journey/step` ended, in this order; with `attempt`, of one attempt."""
         __tracebackhide__ = True
         found = self._wait(wait_s, lambda: self.steps(attempt=attempt), len(names))
         if [step.name for step in found] != list(names):
@@ -167,8 +167,10 @@ class Journeys:
         lines = ["Recorded, in order of ending:", described(steps)] if steps else ["Recorded: no step."]
         if not steps and names:
             lines.append(f"  other spans: {', '.join(names[:_SHOWN])}{' ...' if len(names) > _SHOWN else ''}")
-        for reason, times in _diagnostics.diagnostics().items():
-            lines.append(f"The SDK counted {reason} {times} times: {_diagnostics.Reason(reason).meaning}.")
+        counted = _diagnostics.diagnostics()
+        for reason in _diagnostics.Reason:
+            if reason in counted:
+                lines.append(f"The SDK counted {reason} {counted[reason]} times: {reason.meaning}.")
         return "\n".join(lines)
 
     def clear(self) -> None:
@@ -271,7 +273,7 @@ def _time_of(clock: Clock | None) -> Iterator[None]:
         yield
 
 
-def _new_recorder() -> Any:
+def _new_recorder() -> Any:  # noqa: C901 - two small classes, which need the SDK
     """Makes what records: a span processor, with ids that count. A function, because the SDK may not be installed."""
     try:
         from opentelemetry import trace

@@ -19,14 +19,9 @@ def flask_shop() -> Any:
 
 
 def django_shop() -> Any:
-    from django.conf import settings
     from django.core.wsgi import get_wsgi_application
-    from django.http import HttpResponse
-    from django.urls import path
 
-    settings.configure(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"], SECRET_KEY="of the test")  # noqa: S106 - as it says
-    globals()["urlpatterns"] = [path("pay", lambda _: HttpResponse("paid"))]
-    return get_wsgi_application()
+    return get_wsgi_application()  # of the module that DJANGO_SETTINGS_MODULE names
 
 
 def fastapi_shop() -> Any:
@@ -48,7 +43,7 @@ def pay(port: int) -> None:
 
 def serve_wsgi(app: Any) -> None:
     with make_server("127.0.0.1", 0, app) as server:
-        threading.Thread(target=server.serve_forever).start()
+        threading.Thread(target=server.serve_forever, daemon=True).start()
         pay(server.server_port)
         server.shutdown()
 
@@ -59,7 +54,7 @@ def serve_asgi(app: Any) -> None:
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
     socket = server.config.bind_socket()
     socket.listen()
-    thread = threading.Thread(target=server.run, args=([socket],))
+    thread = threading.Thread(target=server.run, args=([socket],), daemon=True)
     thread.start()
     pay(socket.getsockname()[1])
     server.should_exit = True

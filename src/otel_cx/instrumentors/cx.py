@@ -1,4 +1,4 @@
-"""The SDK itself as an instrumentor: `opentelemetry-instrument` and configuration files install it. For no framework."""
+"""The SDK itself as an instrumentor: `opentelemetry-instrument` and configuration files install it. No framework's."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class CXInstrumentor(LibraryInstrumentor):
     configuration: ClassVar[type] = CXConfiguration
 
     def _instrument(self, *, tracer_provider: Any = None, **options: Any) -> None:
-        provider = trace.get_tracer_provider() if tracer_provider is None else tracer_provider
+        provider: Any = trace.get_tracer_provider() if tracer_provider is None else tracer_provider
         try:
             install(provider, _settings(options))
         except CXError as error:
@@ -70,7 +70,7 @@ class CXInstrumentor(LibraryInstrumentor):
 
 
 def _settings(options: Mapping[str, Any]) -> Settings:
-    told = {
+    told: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in options.items()
         if value is not None and name in Settings.__dataclass_fields__
