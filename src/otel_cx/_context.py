@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from contextvars import Token
 
     from opentelemetry.context import Context
-    from opentelemetry.trace import Span
+    from opentelemetry.trace import Span, SpanContext
 
     from otel_cx._step import Step
 
@@ -199,8 +199,55 @@ def came_with(context: Context) -> Attributes:
 
 
 def state_of(span: object) -> State | None:
-    """Returns what the span processor hung on `span`; None for remote, unsampled and foreign spans."""
-    return getattr(span, _STATE, None)
+    """Returns what the span processor hung on `span`; None for remote, unsampled and foreign spans.
+
+    Of a dropped span below a local root that is recorded for its steps' sake, what hangs on that root.
+    """
+    state: State | None = getattr(span, _STATE, None)
+    return _state_above(cast("Span", span)) if state is None and _roots else state
+
+
+_roots: Final[dict[int, list[weakref.ref[Span]]]] = {}
+"""Local roots that are recorded and not sampled, while they are open, by trace id: what starts below them may be
+dropped, and then nothing hangs on the span that is current."""
+_rooting: Final = threading.Lock()
+
+
+def remember_root(root: Span) -> None:
+    """Notes a local root that starts, if it is recorded only."""
+    context = root.get_span_context()
+    if not context.trace_flags.sampled:
+        with _rooting:
+            _roots.setdefault(context.trace_id, []).append(weakref.ref(root))
+
+
+def forget_root(context: SpanContext | None) -> None:
+    """A span ended: if it was such a root, it is one no more."""
+    if not _roots or context is None:
+        return
+    with _rooting:
+        left = [root for root in _roots.pop(context.trace_id, ()) if _is_other(root(), context)]
+        if left:
+            _roots[context.trace_id] = left
+
+
+def _is_other(root: Span | None, ended: SpanContext) -> bool:
+    return root is not None and root.get_span_context().span_id != ended.span_id
+
+
+def _state_above(span: Span) -> State | None:
+    """Returns the state of the one root that a dropped span of this process can be below; of several, of none."""
+    context = span.get_span_context()
+    roots = _roots.get(context.trace_id, ())
+    if len(roots) != 1 or context.is_remote or span.is_recording():
+        return None
+    return getattr(roots[0](), _STATE, None)
+
+
+def is_in_journey(context: Context) -> bool:
+    """Tells whether a call that is made in `context` could take something of ours along."""
+    state = state_of(trace.get_current_span(context))
+    return context.get(SCOPE) is not None or (state is not None and bool(state.stamp()))
 
 
 def hang(span: object, state: State) -> None:

@@ -68,6 +68,17 @@ class Reason(StrEnum):
             "set OTELCX_EGRESS_HOSTS or OTELCX_EGRESS_DESTINATIONS if it is a service of yours"
         ),
     )
+    EXACT_DROPPED = (
+        "exact_dropped",
+        "a step was not sent for exact figures, because too many wait: the collector takes them too slowly, or not",
+    )
+    EXACT_NOT_SENT = (
+        "exact_not_sent",
+        (
+            "a step was not sent for exact figures, because its exporter gave up: set OTELCX_EXACT_ENDPOINT if the "
+            "collector is not where traces go"
+        ),
+    )
     INTERNAL = "internal", "an error of the SDK was caught before it reached the application"
 
 
@@ -80,13 +91,29 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_new_lock)
 
 
-def count(reason: Reason, cause: BaseException | None = None) -> None:
-    """Counts one `reason` and logs its first time in the process. Never raises."""
+def count(reason: Reason, cause: BaseException | None = None, *, times: int = 1) -> None:
+    """Counts `reason` and logs its first time in the process. Never raises.
+
+    Of `cause` only its class and place are logged: its message is often the application's, and may hold a raw id.
+    """
     with _lock:
         seen = _counts.get(reason.value, 0)
-        _counts[reason.value] = seen + 1
+        _counts[reason.value] = seen + times
     if not seen:
-        _logger.warning("otel-cx: %s (counted as %s, logged once)", reason.meaning, reason.value, exc_info=cause)
+        where = "" if cause is None else f": {_place(cause)}"
+        _logger.warning("otel-cx: %s%s (counted as %s, logged once)", reason.meaning, where, reason.value)
+
+
+def _place(cause: BaseException) -> str:
+    """Returns the class of an exception and where it was raised."""
+    innermost = cause.__traceback__
+    while innermost is not None and innermost.tb_next is not None:
+        innermost = innermost.tb_next
+    name = type(cause).__qualname__
+    if innermost is None:
+        return name
+    code = innermost.tb_frame.f_code
+    return f"{name} at {code.co_filename}:{innermost.tb_lineno} in {code.co_name}"
 
 
 def diagnostics() -> dict[str, int]:

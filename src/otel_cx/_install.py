@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from otel_cx._route_rules import rules_of
@@ -17,13 +18,16 @@ if TYPE_CHECKING:
 
 INSTALLED: Final = "_otelcx_installed"
 """Attribute of a tracer provider that holds our span processor."""
+_EXACT: Final = "_otelcx_exact"
+"""Attribute of one that sends exact steps."""
 _configured: list[tuple[object, TracerProvider]] = []
 
 
-def install(provider: TracerProvider, settings: Settings | None = None) -> None:
+def install(provider: TracerProvider, settings: Settings | None = None, *, exact: bool | None = None) -> None:
     """Makes `provider` stamp journeys, and guards the process's propagator; again on the same provider adds nothing.
 
-    Call it before the first request. `settings` default to the environment (`Settings.from_env`).
+    Call it before the first request, and before frameworks are instrumented. `settings` default to the environment
+    (`Settings.from_env`); `exact` goes before theirs.
 
     Raises:
         ConfigurationError: a setting cannot be used.
@@ -37,7 +41,7 @@ def install(provider: TracerProvider, settings: Settings | None = None) -> None:
 
     from otel_cx.propagator import CXPropagator, check_propagator
 
-    decided = Settings.from_env() if settings is None else settings
+    decided = _decided(settings, exact)
     if not hasattr(provider, "add_span_processor"):
         raise ConfigurationError(
             f"{type(provider).__name__} cannot take span processors. Pass the TracerProvider of opentelemetry-sdk."
@@ -48,6 +52,8 @@ def install(provider: TracerProvider, settings: Settings | None = None) -> None:
         provider.add_span_processor(processor)
         setattr(provider, INSTALLED, processor)
     processor.routes = _routes_of(provider, decided)
+    if decided.exact and runtime.exports:
+        _count_exactly(provider, decided)
     if not isinstance(propagate.get_global_textmap(), CXPropagator):
         propagate.set_global_textmap(CXPropagator(propagate.get_global_textmap()))
     check_propagator()
@@ -56,6 +62,21 @@ def install(provider: TracerProvider, settings: Settings | None = None) -> None:
     runtime.sampler_is_blind = _is_blind(getattr(provider, "sampler", None))
     if runtime.on_install is not None:
         runtime.on_install(provider)
+
+
+def _decided(settings: Settings | None, exact: bool | None) -> Settings:
+    decided = Settings.from_env() if settings is None else settings
+    return decided if exact is None else dataclasses.replace(decided, exact=exact)
+
+
+def _count_exactly(provider: TracerProvider, settings: Settings) -> None:
+    from otel_cx.exact import ExactProcessor, otlp_exporter, sample_exactly
+
+    if getattr(provider, _EXACT, None) is None:
+        processor = ExactProcessor(otlp_exporter(settings.exact_endpoint))
+        provider.add_span_processor(processor)
+        setattr(provider, _EXACT, processor)
+    sample_exactly(provider)
 
 
 def _routes_of(provider: TracerProvider, settings: Settings) -> SpanRoutes | None:
@@ -67,7 +88,11 @@ def _routes_of(provider: TracerProvider, settings: Settings) -> SpanRoutes | Non
 
 
 def configure(
-    endpoint: str | None = None, *, resource: Mapping[str, str] | None = None, settings: Settings | None = None
+    endpoint: str | None = None,
+    *,
+    resource: Mapping[str, str] | None = None,
+    settings: Settings | None = None,
+    exact: bool | None = None,
 ) -> TracerProvider:
     """Sets up tracing for a process that has none: a provider that exports OTLP/gRPC to `endpoint`, with us installed.
 
@@ -75,6 +100,7 @@ def configure(
         endpoint: URL of the collector; default `OTEL_EXPORTER_OTLP_ENDPOINT`, else http://localhost:4317.
         resource: attributes such as service.name, service.version; `OTEL_RESOURCE_ATTRIBUTES` is read as well.
         settings: default `Settings.from_env()`.
+        exact: goes before that of the settings.
 
     Returns:
         The tracer provider, set as the global one. The same call again returns the same provider. Under the pytest
@@ -86,7 +112,7 @@ def configure(
     """
     if not runtime.exports:
         return _configured_for_tests(resource, settings)
-    asked = (endpoint, dict(resource or {}), settings)
+    asked = (endpoint, dict(resource or {}), settings, exact)
     if _configured:
         return _configured_before(asked)
     from opentelemetry import trace
@@ -98,7 +124,10 @@ def configure(
         )
     provider = _provider(resource)
     provider.add_span_processor(_exporting(endpoint))
-    install(provider, settings)
+    decided = _decided(settings, exact)
+    if decided.exact_endpoint is None and endpoint is not None:
+        decided = dataclasses.replace(decided, exact_endpoint=endpoint)
+    install(provider, decided)
     trace.set_tracer_provider(provider)
     _configured.append((asked, provider))
     return provider
@@ -107,6 +136,10 @@ def configure(
 def _is_blind(sampler: object) -> bool:
     from opentelemetry.sdk.trace.sampling import ParentBased, Sampler, StaticSampler, TraceIdRatioBased
 
+    from otel_cx.exact import ExactSampler
+
+    if type(sampler) is ExactSampler:  # it looks for the step, not at attributes
+        return _is_blind(sampler.root)
     if type(sampler) is ParentBased:
         return all(_is_blind(part) for part in vars(sampler).values() if isinstance(part, Sampler))
     return type(sampler) in {StaticSampler, TraceIdRatioBased}

@@ -54,6 +54,13 @@ class Settings:
     Environment: `OTELCX_ROUTES` (`POST /pay=checkout/payment, queue orders=checkout/confirm`) and after it
     `OTELCX_ROUTES_FILE`: one such rule a line, or an inventory (`.yaml`), whose `match` rules are read."""
 
+    exact: bool = False
+    """Under head sampling every step is recorded and sent to the collector all the same, so that its figures are exact;
+    other exporters get sampled traces alone. Environment: `OTELCX_EXACT`."""
+
+    exact_endpoint: str | None = None
+    """Where steps are sent for it, if that is not where traces go. Environment: `OTELCX_EXACT_ENDPOINT`."""
+
     def __post_init__(self) -> None:
         rules_of(self.routes)
         if self.trust not in get_args(Trust):
@@ -64,6 +71,11 @@ class Settings:
             if isinstance(getattr(self, name), str):
                 raise ConfigurationError(f"{name} is the string {getattr(self, name)!r}. Use a tuple of strings.")
         check_patterns("egress_hosts", self.egress_hosts)
+        if self.exact_endpoint is not None and not self.exact_endpoint.startswith(("http://", "https://")):
+            raise ConfigurationError(
+                f"exact_endpoint is {self.exact_endpoint!r}. Write a URL, as for OTEL_EXPORTER_OTLP_ENDPOINT: "
+                "http://collector:4317."
+            )
         for suffix in self.cluster_suffixes:
             if not suffix.startswith("."):
                 raise ConfigurationError(f"cluster suffix {suffix!r} has no dot in front. Write '.{suffix}'.")
@@ -82,6 +94,10 @@ class Settings:
             values["trust"] = trust.strip().lower()
         if flag := env.get("OTELCX_BROWSER_ATTEMPT"):
             values["browser_attempt"] = _boolean("OTELCX_BROWSER_ATTEMPT", flag)
+        if flag := env.get("OTELCX_EXACT"):
+            values["exact"] = _boolean("OTELCX_EXACT", flag)
+        if endpoint := env.get("OTELCX_EXACT_ENDPOINT"):
+            values["exact_endpoint"] = endpoint.strip()
         for name in ("egress_hosts", "egress_destinations", "cluster_suffixes"):
             if listed := env.get(f"OTELCX_{name.upper()}"):
                 values[name] = tuple(item.strip() for item in listed.split(",") if item.strip())

@@ -15,7 +15,19 @@ from opentelemetry.sdk.trace import SpanProcessor
 
 from otel_cx import semconv
 from otel_cx._arrival import Arrival, take_arrival
-from otel_cx._context import SCOPE, Attributes, Holder, Scope, State, came_with, hang, innermost, state_of
+from otel_cx._context import (
+    SCOPE,
+    Attributes,
+    Holder,
+    Scope,
+    State,
+    came_with,
+    forget_root,
+    hang,
+    innermost,
+    remember_root,
+    state_of,
+)
 from otel_cx._diagnostics import Reason, count
 from otel_cx._routes import Target
 from otel_cx._span_routes import SpanRoutes
@@ -23,7 +35,7 @@ from otel_cx.propagator import check_propagator
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
-    from opentelemetry.sdk.trace import Span
+    from opentelemetry.sdk.trace import ReadableSpan, Span
 
 _NOTHING: Final[Attributes] = {}
 _TAKING: Final = (trace.SpanKind.SERVER, trace.SpanKind.CONSUMER)
@@ -58,10 +70,18 @@ class CXSpanProcessor(SpanProcessor):
         except Exception as error:  # noqa: BLE001 - never the application's failure
             count(Reason.INTERNAL, error)
 
+    def on_end(self, span: ReadableSpan) -> None:
+        """Forgets a local root that is recorded only. Never raises."""
+        try:
+            forget_root(span.context)
+        except Exception as error:  # noqa: BLE001 - never the application's failure
+            count(Reason.INTERNAL, error)
+
     def _start_local_root(self, span: Span, context: Context, ended: State | None) -> None:
         holder = _new_holder(span, context, ended)
         state = State(holder, innermost(context, ended))
         hang(span, state)
+        remember_root(span)
         carried = state.stamp()
         holder.journey = carried.get(semconv.JOURNEY_NAME)
         holder.attempt = carried.get(semconv.JOURNEY_ATTEMPT)
@@ -122,6 +142,7 @@ def _start_step(span: Span, context: Context, scope: Scope) -> None:
     if state is None or state.holder.open_root() is None:
         state = State(_new_holder(span, context, state), scope)
         state.holder.journey, state.holder.attempt = scope.journey, scope.attempt
+        remember_root(span)
     hang(span, state)
     stamp(span, attributes)
     scope.prepared = None  # last: what is left here, the step writes itself

@@ -168,9 +168,11 @@ class Journeys:
         if not steps and names:
             lines.append(f"  other spans: {', '.join(names[:_SHOWN])}{' ...' if len(names) > _SHOWN else ''}")
         counted = _diagnostics.diagnostics()
-        for reason in _diagnostics.Reason:
-            if reason in counted:
-                lines.append(f"The SDK counted {reason} {counted[reason]} times: {reason.meaning}.")
+        lines += [
+            f"The SDK counted {reason} {counted[reason]} times: {reason.meaning}."
+            for reason in _diagnostics.Reason
+            if reason in counted
+        ]
         return "\n".join(lines)
 
     def clear(self) -> None:

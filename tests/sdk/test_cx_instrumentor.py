@@ -4,15 +4,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
-import grpc
 import pytest
-from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
+from sdk.receiving import Receiver, otlp_receiver
 
-from otel_cx import Settings, semconv
+from otel_cx import Settings
 from otel_cx._route_rules import Rule
 from otel_cx.instrumentors.cx import _settings
 
@@ -21,42 +18,14 @@ SHOPS = Path(__file__).with_name("shop_apps.py")
 SECRET = "0123456789abcdef"  # noqa: S105 - of the tests
 
 
-class Receiver(trace_service_pb2_grpc.TraceServiceServicer):
-    """Keeps the attributes of the spans it is sent, by kind."""
-
-    def __init__(self) -> None:
-        self.endpoint = ""
-        self.spans: list[dict[str, Any]] = []
-
-    def Export(self, request: Any, _: Any) -> Any:  # noqa: N802 - the name gRPC calls
-        for resource in request.resource_spans:
-            for scope in resource.scope_spans:
-                for span in scope.spans:
-                    told = {item.key: item.value.string_value for item in span.attributes}
-                    self.spans.append({"kind": span.kind, **told})
-        return trace_service_pb2.ExportTraceServiceResponse()
-
-    @property
-    def steps(self) -> list[tuple[Any, Any, Any]]:
-        """Journey, step and kind of every step span."""
-        found = [span for span in self.spans if semconv.JOURNEY_STEP in span]
-        return [(span[semconv.JOURNEY_NAME], span[semconv.JOURNEY_STEP], span["kind"]) for span in found]
-
-
 SERVER = 2
 """SPAN_KIND_SERVER in opentelemetry-proto."""
 
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    """A real OTLP/gRPC receiver."""
-    servicer = Receiver()
-    server = grpc.server(ThreadPoolExecutor(2))
-    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]  # generated
-    servicer.endpoint = f"http://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
-    server.start()
-    yield servicer
-    server.stop(0).wait()
+    with otlp_receiver() as listening:
+        yield listening
 
 
 def run(*arguments: str | Path, **environ: str) -> subprocess.CompletedProcess[str]:
