@@ -37,12 +37,12 @@ class CXMiddleware:
     def __init__(
         self,
         app: ASGIApp,
-        routes: Routes | None = None,
+        routes: Routes | RouteTable | None = None,
         identify: Callable[[Scope], Identity | Awaitable[Identity]] | None = None,
         attempt: Callable[[Scope], object] | None = None,
     ) -> None:
         self.app = app
-        self._routes = RouteTable(routes or {})
+        self._routes = routes if isinstance(routes, RouteTable) else RouteTable(routes or {})
         self._identify = identify
         self._attempt = attempt
 

@@ -34,12 +34,12 @@ class CXMiddleware:
     def __init__(
         self,
         app: WSGIApp,
-        routes: Routes | None = None,
+        routes: Routes | RouteTable | None = None,
         identify: Callable[[Environ], Identity] | None = None,
         attempt: Callable[[Environ], object] | None = None,
     ) -> None:
         self.app = app
-        self._routes = RouteTable(routes or {})
+        self._routes = routes if isinstance(routes, RouteTable) else RouteTable(routes or {})
         self._identify = identify
         self._attempt = attempt
 

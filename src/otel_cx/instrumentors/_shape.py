@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 from otel_cx import trust
-from otel_cx._routes import RouteTable
+from otel_cx._arrival import Arrival, arrive
+from otel_cx._diagnostics import Reason, count
+from otel_cx._routes import RouteTable, Target
 from otel_cx.exceptions import MissingDependency
 
 try:
@@ -30,6 +34,60 @@ class Told(NamedTuple):
     routes: RouteTable
     identify: Identify | None
     attempt: Attempt | None
+
+    def of(self, make: Callable[..., Any]) -> Told:
+        """Returns the same with callbacks that take what the middleware has, and are given what `make` makes of it."""
+        return Told(self.routes, _given(self.identify, make), _given(self.attempt, make))
+
+    def arrival(self, target: Target | None, thing: object) -> Arrival:
+        """Returns the arrival of `thing`, as the callbacks describe it. Never raises."""
+        arrival = Arrival(target)
+        try:
+            arrival.tell(answer(self.attempt, thing), answer(self.identify, thing))
+        except Exception as error:  # noqa: BLE001 - never the application's failure
+            count(Reason.INTERNAL, error)
+        return arrival
+
+
+def answer(ask: Callable[..., Any] | None, thing: object) -> Any:
+    """Returns what a callback answers; None, counted, when it raises."""
+    try:
+        return None if ask is None else ask(thing)
+    except Exception as error:  # noqa: BLE001 - never the application's failure
+        count(Reason.INTERNAL, error)
+        return None
+
+
+async def awaited_arrival(told: Told, target: Target | None, thing: object) -> Arrival:
+    """Returns the arrival of `thing`, whose callbacks may be asynchronous. Never raises."""
+    arrival = Arrival(target)
+    try:
+        arrival.tell(await _awaited(told.attempt, thing), await _awaited(told.identify, thing))
+    except Exception as error:  # noqa: BLE001 - never the application's failure
+        count(Reason.INTERNAL, error)
+    return arrival
+
+
+async def _awaited(ask: Callable[..., Any] | None, thing: object) -> Any:
+    try:
+        found = answer(ask, thing)
+        return await found if inspect.isawaitable(found) else found
+    except Exception as error:  # noqa: BLE001 - never the application's failure
+        count(Reason.INTERNAL, error)
+        return None
+
+
+def hand_over(arrival: Arrival) -> Any:
+    """Hands `arrival` to the span that is open, or lets it wait for one; returns what `depart` takes. Never raises."""
+    try:
+        return arrive(arrival)
+    except Exception as error:  # noqa: BLE001 - never the application's failure
+        count(Reason.INTERNAL, error)
+        return None
+
+
+def _given(ask: Callable[..., Any] | None, make: Callable[..., Any]) -> Callable[..., Any] | None:
+    return None if ask is None else lambda raw: ask(make(raw))
 
 
 class LibraryInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # as above
@@ -68,8 +126,21 @@ class CallingInstrumentor(LibraryInstrumentor):
         raise NotImplementedError
 
 
+@dataclass(frozen=True, slots=True)
+class ServingConfiguration:
+    """What may stand under the name of an instrumentor of a server or consumer in a configuration file."""
+
+    routes: dict[str, str] | None = None
+
+
 class ServingInstrumentor(LibraryInstrumentor):
-    """For what takes requests, calls or messages. A subclass says how to put itself in place: `_put`, and `_remove`."""
+    """For what takes requests, calls or messages. A subclass says how to put itself in place: `_put`, and `_remove`.
+
+    `instrument(routes=..., identify=..., attempt=...)`; told nothing, it patches nothing: routes of the settings need
+    no instrumentor.
+    """
+
+    configuration: ClassVar[type] = ServingConfiguration
 
     def _instrument(
         self,
@@ -79,10 +150,14 @@ class ServingInstrumentor(LibraryInstrumentor):
         attempt: Attempt | None = None,
         **_: Any,
     ) -> None:
-        self._put(Told(RouteTable(routes or {}), identify, attempt))
+        told = Told(RouteTable(routes or {}), identify, attempt)
+        self._is_in_place = any(told)
+        if self._is_in_place:
+            self._put(told)
 
     def _uninstrument(self, **_: Any) -> None:
-        self._remove()
+        if self._is_in_place:
+            self._remove()
 
     def _put(self, told: Told) -> None:
         raise NotImplementedError
