@@ -33,7 +33,7 @@ _waiting: ContextVar[Arrival | None] = ContextVar("otelcx-arrival", default=None
 class Arrival:
     """One request as the middleware saw it; handed over to one span, once."""
 
-    __slots__ = ("_attempt", "_identified", "_step", "_target", "by_rule", "taken")
+    __slots__ = ("_attempt", "_identified", "_inherited", "_step", "_target", "by_rule", "taken")
 
     def __init__(self, target: Target | None = None) -> None:
         self._target = target
@@ -41,6 +41,7 @@ class Arrival:
         """The target is the word of a rule in the settings, which comes after the middleware's."""
         self._attempt: str | None = None
         self._identified: Attributes = {}
+        self._inherited: Attributes = {}
         self._step: OwnStep | None = None
         self.taken = False
 
@@ -50,6 +51,10 @@ class Arrival:
             self._attempt = runtime_value(attempt)
         if identity is not None:
             self._identified = described(**identity)
+
+    def inherit(self, members: Attributes) -> None:
+        """Adds what came with a message and is believed, where its span does not start in the message's context."""
+        self._inherited = members
 
     @property
     def has_target(self) -> bool:
@@ -70,6 +75,10 @@ class Arrival:
         """Makes `span` this request's step, when it has one, and tells the holder who the customer is."""
         self.taken = True
         outer = self._before_rule(span, outer)
+        if self._inherited and not holder.inherited:
+            holder.inherited = self._inherited
+            holder.version += 1
+            span.set_attributes(self._inherited)
         values: Attributes = dict(self._identified)
         root = holder.open_root()
         if values:
@@ -89,6 +98,11 @@ class Arrival:
         """The server dropped the request: the step of it was cancelled, not well."""
         if self._step is not None and is_cancellation(error):
             self._step.observe(error, ())
+
+    @property
+    def step(self) -> OwnStep | None:
+        """The step that the span became, if it did."""
+        return self._step
 
     def _before_rule(self, span: Span, outer: Scope | None) -> Scope | None:
         """Returns the scope outside of the step that a rule made of `span` as it started, if one did.

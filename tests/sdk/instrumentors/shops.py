@@ -1,7 +1,7 @@
 """The same small shop in every framework, served by a real server. Not assertions.
 
-Each answers `POST /pay` with 200 `paid`, `POST /fail` by raising, and `GET /stream` in three parts; `inside` is called in
-the handler of /pay.
+Each answers `POST /pay` with 200 `paid`, `POST /fail` by raising, and `GET /stream` in three parts; `inside` is called
+in the handler of /pay.
 """
 
 import asyncio
