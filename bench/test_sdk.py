@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from opentelemetry import baggage, trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import Decision, StaticSampler
 from opentelemetry.trace import SpanKind, Tracer
@@ -80,17 +81,23 @@ def child_span(tracer: Tracer) -> Work:
     return lambda: tracer.start_span("INSERT").end()
 
 
+def microseconds(*sides: Work) -> list[float]:
+    """CPU time of one call of each side, in turns, the smallest round of each."""
+    timers = [timeit.Timer(side, timer=time.thread_time) for side in sides]
+    turns = [[timer.timeit(NUMBER) for timer in timers] for _ in range(ROUNDS)]
+    return [min(side) / NUMBER * 1e6 for side in zip(*turns, strict=True)]
+
+
 def over(work: Work, base: Work) -> float:
-    """Microseconds of `work` over `base`, in turns, the smallest round of each."""
-    return over_and_ratio(work, base)[0]
+    """Microseconds of `work` over `base`."""
+    ours, bare = microseconds(work, base)
+    return ours - bare
 
 
 def over_and_ratio(work: Work, base: Work) -> tuple[float, float]:
     """The same, and how many times as long `work` takes."""
-    timers = [timeit.Timer(side, timer=time.thread_time) for side in (work, base)]
-    turns = [[timer.timeit(NUMBER) for timer in timers] for _ in range(ROUNDS)]
-    ours, bare = (min(side) for side in zip(*turns, strict=True))
-    return float(ours - bare) / NUMBER * 1e6, float(ours / bare)
+    ours, bare = microseconds(work, base)
+    return ours - bare, ours / bare
 
 
 def test_bare_span(benchmark: Any, bare: Tracer) -> None:
@@ -116,6 +123,55 @@ def test_decorated_step(benchmark: Any, bare: Tracer) -> None:
     benchmark.extra_info["over a bare span, µs"] = figure = over(decorated, bare_span(bare))
     print(f"\ndecorated step over a bare span: {figure:.2f} µs (target 8)")
     benchmark(decorated)
+
+
+def test_decorators_of_others(benchmark: Any, bare: Tracer, stamped: Tracer) -> None:  # noqa: ARG001 - wanted for its effect
+    import logfire
+
+    logfire.configure(send_to_logfire=False, console=False, metrics=False, inspect_arguments=False)
+    sides = {
+        "bare span, with block": bare_span(bare),
+        "OpenTelemetry's decorator": bare.start_as_current_span("payment")(_nothing),
+        "otel-cx, decorated step": decorated,
+        "logfire.instrument": logfire.instrument("payment", extract_args=False)(_nothing),
+    }
+    figures = dict(zip(sides, microseconds(*sides.values()), strict=True))
+    base = figures["OpenTelemetry's decorator"]
+    print("\none call of a decorated function, CPU:")
+    for side, figure in figures.items():
+        print(f"  {side}: {figure:.1f} µs, {figure / base:.2f} times OpenTelemetry's decorator")
+    benchmark.extra_info["of OpenTelemetry's decorator"] = figures["otel-cx, decorated step"] / base
+    benchmark(decorated)
+
+
+def _nothing() -> None:
+    pass
+
+
+def test_child_span_against_the_baggage_processor(benchmark: Any, bare: Tracer, stamped: Tracer) -> None:
+    from opentelemetry.processor.baggage import ALLOW_ALL_BAGGAGE_KEYS, BaggageSpanProcessor
+
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(BaggageSpanProcessor(ALLOW_ALL_BAGGAGE_KEYS))
+    with checkout.step("payment"):
+        context = trace.set_span_in_context(trace.INVALID_SPAN)
+        for name, value in stamped_attributes(stamped).items():
+            context = baggage.set_baggage(name, value, context)
+        copying = provider.get_tracer("baggage")
+        theirs = lambda: copying.start_span("INSERT", context=context).end()  # noqa: E731 - as child_span
+        plain, ours, copied = microseconds(child_span(bare), child_span(stamped), theirs)
+        print(
+            f"\nstamping a child: {ours - plain:.2f} µs; BaggageSpanProcessor, as many members: "
+            f"{copied - plain:.2f} µs, {(copied - plain) / (ours - plain):.1f} times as much"
+        )
+        benchmark.extra_info["BaggageSpanProcessor, times"] = (copied - plain) / (ours - plain)
+        benchmark(child_span(stamped))
+
+
+def stamped_attributes(tracer: Tracer) -> dict[str, str]:
+    span = tracer.start_span("INSERT")
+    span.end()
+    return {name: str(value) for name, value in dict(getattr(span, "attributes", {})).items()}
 
 
 def test_child_span(benchmark: Any, bare: Tracer, stamped: Tracer) -> None:

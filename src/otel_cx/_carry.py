@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from otel_cx import semconv
 from otel_cx._context import INHERITED, came_with, innermost, leave, merged, state_of
@@ -72,6 +71,8 @@ def _packed(context: Context) -> tuple[dict[str, str], dict[str, Any]]:
     """Returns `context` as what can be pickled: trace headers and context attributes."""
     headers: dict[str, str] = {}
     try:
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
         TraceContextTextMapPropagator().inject(headers, context)
         state = state_of(trace.get_current_span(context))
         inherited, identified = (came_with(context), {}) if state is None else state.holder.known()
@@ -83,5 +84,7 @@ def _packed(context: Context) -> tuple[dict[str, str], dict[str, Any]]:
 
 
 def _unpacked(function: Callable[P, R], headers: dict[str, str], members: dict[str, Any]) -> _Carried[P, R]:
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
     context = TraceContextTextMapPropagator().extract(headers, Context())
     return _Carried(function, otel_context.set_value(INHERITED, members, context) if members else context)

@@ -9,13 +9,11 @@ def test_a_declined_card_is_rejected(journeys):
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-import itertools
 import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -30,6 +28,8 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
     from opentelemetry.sdk.trace.sampling import Sampler
+
+    from otel_cx._recorder import Recorder
 
 __all__ = ["TEST_KEY", "Clock", "Journeys", "RecordedStep", "journeys", "recording"]
 
@@ -82,7 +82,7 @@ class Clock:
 class Journeys:
     """Everything that was traced, in order of ending."""
 
-    def __init__(self, provider: TracerProvider, recorder: Any, clock: Clock | None = None) -> None:
+    def __init__(self, provider: TracerProvider, recorder: Recorder, clock: Clock | None = None) -> None:
         self.provider = provider
         self._recorder = recorder
         self._clock = clock
@@ -167,12 +167,8 @@ class Journeys:
         lines = ["Recorded, in order of ending:", described(steps)] if steps else ["Recorded: no step."]
         if not steps and names:
             lines.append(f"  other spans: {', '.join(names[:_SHOWN])}{' ...' if len(names) > _SHOWN else ''}")
-        counted = _diagnostics.diagnostics()
-        lines += [
-            f"The SDK counted {reason} {counted[reason]} times: {reason.meaning}."
-            for reason in _diagnostics.Reason
-            if reason in counted
-        ]
+        for reason, times in _diagnostics.diagnostics().items():
+            lines.append(f"The SDK counted {reason} {times} times: {_MEANINGS[reason]}.")
         return "\n".join(lines)
 
     def clear(self) -> None:
@@ -186,6 +182,7 @@ class Journeys:
         return found
 
 
+_MEANINGS: Final = {reason.value: reason.meaning for reason in _diagnostics.Reason}
 _SHOWN: Final = 20
 """Names of spans in a failure message: a screen, not a page."""
 _POLL_S: Final = 0.005
@@ -244,7 +241,7 @@ def journeys() -> Iterator[Journeys]:
     recorder = _process_recorder()
     clock = Clock()
     recorded = Journeys(recorder.global_provider(), recorder, clock)
-    with _installed(recorded, None), _time_of(clock), recorder.everywhere():
+    with _installed(recorded, None), _time_of(clock), recorder.everywhere(TEST_KEY):
         yield recorded
 
 
@@ -266,100 +263,20 @@ def _installed(journeys: Journeys, settings: Settings | None) -> Iterator[None]:
 
 @contextmanager
 def _time_of(clock: Clock | None) -> Iterator[None]:
-    from opentelemetry.sdk import trace as sdk
+    if clock is None:
+        yield
+        return
+    from otel_cx._recorder import time_from
 
-    with pytest.MonkeyPatch.context() as patch:
-        if clock is not None:
-            # Where the SDK, from 1.30 to the newest, reads the time of starts, ends and events not given one.
-            patch.setattr(sdk, "time_ns", clock.read)
+    with time_from(clock.read):
         yield
 
 
-def _new_recorder() -> Any:  # noqa: C901 - two small classes, which need the SDK
-    """Makes what records: a span processor, with ids that count. A function, because the SDK may not be installed."""
+def _new_recorder() -> Recorder:
     try:
-        from opentelemetry import trace
-        from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
-        from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+        from otel_cx._recorder import Recorder
     except ImportError as error:
         raise missing_sdk() from error
-
-    class CountingIds(RandomIdGenerator):
-        """1, 2, 3 ... so that a test's ids are the same every run; the recorder starts them anew."""
-
-        def restart(self) -> None:
-            self._ids = itertools.count(1)
-
-        def generate_span_id(self) -> int:
-            return next(self._ids)
-
-        def generate_trace_id(self) -> int:
-            return next(self._ids)
-
-        def is_trace_id_random(self) -> bool:
-            return False
-
-    class Recorder(SpanProcessor):
-        """Keeps the sampled spans that end while it is on, of all the providers it was added to."""
-
-        def __init__(self) -> None:
-            self.spans: list[ReadableSpan] = []
-            self._on = False
-            self._ids = CountingIds()
-            self.clear()
-
-        def clear(self) -> None:
-            self.spans.clear()
-            self._ids.restart()
-
-        def on_end(self, span: ReadableSpan) -> None:
-            if self._on and span.context is not None and span.context.trace_flags.sampled:
-                self.spans.append(span)
-
-        def new_provider(self, sampler: Sampler | None = None) -> TracerProvider:
-            provider = TracerProvider(sampler=sampler, id_generator=self._ids, shutdown_on_exit=False)
-            self.listen(provider)
-            return provider
-
-        def global_provider(self) -> TracerProvider:
-            """Returns the process's provider, made now if it has none that can be listened to."""
-            present = trace.get_tracer_provider()
-            if hasattr(present, "add_span_processor"):
-                return cast("TracerProvider", present)
-            provider = self.new_provider()
-            trace.set_tracer_provider(provider)
-            return provider
-
-        def listen(self, provider: TracerProvider) -> None:
-            if getattr(provider, "_otelcx_recorder", None) is not self:
-                provider.add_span_processor(self)
-                provider._otelcx_recorder = self  # type: ignore[attr-defined] # noqa: SLF001 - where the next test looks
-
-        @contextmanager
-        def on(self) -> Iterator[None]:
-            self.clear()
-            self._on = True
-            try:
-                yield
-            finally:
-                self._on = False
-
-        @contextmanager
-        def everywhere(self) -> Iterator[None]:
-            """Is on for the process's provider, and those the application installs; all their ids count."""
-            self.listen(self.global_provider())
-            runtime.on_install = self._hear_of
-            with pytest.MonkeyPatch.context() as patch, self.on():
-                # Tracers that were made before keep the generator they were made with: the default one counts now.
-                patch.setattr(RandomIdGenerator, "generate_span_id", lambda _: self._ids.generate_span_id())
-                patch.setattr(RandomIdGenerator, "generate_trace_id", lambda _: self._ids.generate_trace_id())
-                yield
-
-        def _hear_of(self, provider: TracerProvider) -> None:
-            self.listen(provider)
-            if runtime.settings.keys is None:
-                runtime.settings = dataclasses.replace(runtime.settings, keys=TEST_KEY)
-
     return Recorder()
 
 
