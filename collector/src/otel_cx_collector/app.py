@@ -165,7 +165,8 @@ class App:
         stack.callback(control.stop)
         rollups = Rollups(store, self._inventory)
         self._tick("rollup", lambda: control.round and rollups.close(control.watermark), MINUTE_S)
-        self._problems.append(lambda: _unjudged(control))
+        if node is None:  # who takes traffic is ready to, whatever judging still has to do
+            self._problems.append(lambda: _unjudged(control))
         self._parts |= {
             "control": lambda: metrics.of_control(control, control.took_s),
             "outbox": lambda: metrics.of_outbox(state.undelivered()),
