@@ -27,7 +27,7 @@ TABLES = {
         f"{PACKAGE}.health:LONGEST_S",
         f"{PACKAGE}.metrics.readings:SERIES",
         f"{PACKAGE}.metrics.readings:LABEL_CHARACTERS",
-        f"{PACKAGE}.metrics.lag:SAMPLES",
+        f"{PACKAGE}.store.lag:SAMPLES",
         f"{PACKAGE}.metrics.push:TIMEOUT_S",
         f"{PACKAGE}.logbook:PLACES",
         f"{PACKAGE}.logbook:EVERY_NS",

@@ -1,4 +1,4 @@
-"""How long the oldest batch has waited that the store does not have: two positions, looked at by whoever has a clock."""
+"""How long the oldest batch has waited that the store does not have: two positions, and a clock. Starts no thread."""
 
 import threading
 from collections import deque
