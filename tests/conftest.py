@@ -6,4 +6,8 @@ WAITING = ("tests/e2e/", "tests/hosting/", "tests/collector/test_running.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: not item.nodeid.startswith(WAITING))
+    items.sort(key=_rank)
+
+
+def _rank(item: pytest.Item) -> int:
+    return next((rank for rank, start in enumerate(WAITING) if item.nodeid.startswith(start)), len(WAITING))
