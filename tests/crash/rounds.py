@@ -74,8 +74,8 @@ class Outcome:
         faults = ", ".join(f"{name} {count}" for name, count in self.faults.items())
         last = self.checks[-1]
         return (
-            f"{self.rounds.total()} rounds: {rounds}; {len(self.checks)} checks; "
-            f"{last.acknowledged} steps acknowledged, {last.stored} stored, {self.repeats} requests repeated; {faults}; "
+            f"{self.rounds.total()} rounds: {rounds}; {len(self.checks)} checks; {self.repeats} requests repeated; "
+            f"{last.acknowledged} steps acknowledged, {last.stored} stored; {faults}; "
             f"{sum(each.unfinished for each in self.checks)} stops left rows in the log; "
             f"first acknowledged after {_shown(self.taking_s)}, stored after {_shown(self.storing_s)}"
         )
