@@ -16,7 +16,7 @@ STEPS: Final = 5
 """In a request."""
 PAUSE_S: Final = 0.05
 """Between two requests of a connection."""
-RETRY_S: Final = 0.1
+RETRY_S: Final = 0.2
 """Before a request that was not acknowledged is sent again."""
 TIMEOUT_S: Final = 10.0
 _EXPORT: Final = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
