@@ -6,6 +6,7 @@ import pytest
 from crash.rounds import Kill, Moment, run
 
 
+@pytest.mark.timeout(600)  # some twenty starts of processes, on a machine that may be busy
 @pytest.mark.parametrize("kills", [[Kill.COLLECTOR], [Kill.STORE, Kill.BOTH]], ids=" ".join)
 def test_every_acknowledged_step_is_stored_exactly_once_after_kill_9_of(kills: list[Kill], tmp_path: Path) -> None:
     outcome = run(tmp_path, kills, rounds=len(kills) * len(Moment), seed=5, connections=2)
