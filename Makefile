@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Processes that run tests: most of their time is waiting.
+PROCESSES ?= 2
 WHAT := pyproject.toml collector/pyproject.toml constraints.txt examples/requirements.txt
 
 .DEFAULT_GOAL := help
@@ -31,7 +33,7 @@ demo: $(STAMP) web ## collector, example hosting platform with real traffic, and
 	@$(BIN)/python -m examples.hosting.demo $(ARGS)
 
 test: $(STAMP) web ## all tests; what is left out for want of a tool is said at the end
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest --numprocesses $(PROCESSES) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 check: $(STAMP) web ## format, lint, types, the direction of imports
 	@$(BIN)/ruff format --check .

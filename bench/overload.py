@@ -37,6 +37,8 @@ BIG: Final = ("127.0.1.1", "127.0.1.2")
 """Addresses of the big clients, a process each."""
 SMALL: Final = "127.0.2.1"
 SMALL_RATE: Final = 10.0
+PROBE_RATE: Final = 10.0
+"""Requests a second of one big client from a process of its own: what they wait is not its hundreds of threads."""
 THREADS: Final = 200
 """Connections of one big client; a slot of the schedule for which none is free is counted as not sent."""
 PATIENCE_S: Final = 60.0
@@ -290,6 +292,9 @@ class Result:
     taken_ms: tuple[float, float]
     """p50 and p99 of what was taken."""
     refused_ms: tuple[float, float]
+    probe_refused_ms: tuple[float, float]
+    """p50 and p99 of refusals of a big client's few requests from another process."""
+    probe_refused: int
     statuses: dict[str, int]
     unanswered: int
     not_sent: int
@@ -332,11 +337,13 @@ def measure(collector: Collector, seconds: float, batch: Batch, spans: int, step
     small: list[Outcomes] = []
     beside = threading.Thread(target=lambda: small.append(offer(SMALL, port, SMALL_RATE, seconds, tiny, 3 << 30, 4)))
     beside.start()
-    crowd = big_clients(port, capacity * OVER, seconds, spans, steps, threads=THREADS, first=32)
+    with _client(BIG[0], port, PROBE_RATE, seconds, spans, steps, 64, 8) as probing:
+        crowd = big_clients(port, capacity * OVER, seconds, spans, steps, threads=THREADS, first=32)
+        probe = _outcomes(probing)
     beside.join()
     recovered_s, probes = recovery(port, tiny, percentiles(normal.taken_s)[1] / 1000 * 2)
     collector.stop()
-    bigs = [*closed, *crowd]
+    bigs = [*closed, *crowd, probe]
     tinies = [normal, small[0], probes]
     lost, sent = missing(collector.stored(), [(bigs, batch.steps), (tinies, tiny.steps)])
     taken = sum(each.in_time for each in crowd)
@@ -348,6 +355,8 @@ def measure(collector: Collector, seconds: float, batch: Batch, spans: int, step
         goodput_share=round(taken / seconds / capacity, 2),
         taken_ms=percentiles([took for each in crowd for took in each.taken_s]),
         refused_ms=percentiles([took for each in crowd for took in each.refused_s]),
+        probe_refused_ms=percentiles(probe.refused_s),
+        probe_refused=len(probe.refused_s),
         statuses=dict(statuses),
         unanswered=sum(each.unanswered for each in crowd),
         not_sent=sum(each.not_sent for each in crowd),
@@ -367,13 +376,21 @@ def big_clients(
     port: int, rate: float, seconds: float, spans: int, steps: int, *, threads: int, first: int
 ) -> list[Outcomes]:
     """The big clients, a process each: one alone would be held up by its own interpreter lock."""
-    words = [sys.executable, __file__, "--client"]
-    orders = [
-        json.dumps([source, port, rate / len(BIG), seconds, spans, steps, (first + number) << 30, threads])
+    running = [
+        _client(source, port, rate / len(BIG), seconds, spans, steps, first + number, threads)
         for number, source in enumerate(BIG)
     ]
-    running = [subprocess.Popen([*words, order], stdout=subprocess.PIPE, env=os.environ) for order in orders]
-    return [Outcomes(**json.loads(process.communicate()[0])) for process in running]
+    return [_outcomes(process) for process in running]
+
+
+def _client(*order: object) -> subprocess.Popen[bytes]:
+    *most, first, threads = order
+    words = [sys.executable, __file__, "--client", json.dumps([*most, int(str(first)) << 30, threads])]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, env=os.environ)
+
+
+def _outcomes(process: subprocess.Popen[bytes]) -> Outcomes:
+    return Outcomes(**json.loads(process.communicate()[0]))
 
 
 def recovery(port: int, tiny: Batch, normal_s: float) -> tuple[float, Outcomes]:

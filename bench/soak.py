@@ -257,6 +257,14 @@ class Collector:
         """Seconds from the start of the process until it says that it is ready."""
         return self._until(lambda: self._get("/ready"))
 
+    def judged(self) -> float:
+        """Seconds from the start of the process until it has judged for the first time."""
+        return self._until(self._round)
+
+    def _round(self) -> None:
+        if not self.metrics()["rounds_total"]:
+            raise OSError("no round yet")
+
     def _until(self, ask: Callable[[], object]) -> float:
         while time.monotonic() - self.began < PATIENCE_S and self.process.poll() is None:
             with suppress(OSError):

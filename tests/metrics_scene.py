@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import structlog
 from control_scene import Scene
-from otlp import PATIENCE_S, http_server
+from otlp import PATIENCE_S
 from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
@@ -20,24 +20,18 @@ from otel_cx_collector.clock import now_ns
 from otel_cx_collector.config import LogLimits, Settings, StoreLimits
 from otel_cx_collector.events import Fact
 from otel_cx_collector.health import Health
-from otel_cx_collector.ingest import Ingest
-from otel_cx_collector.log import Log
 from otel_cx_collector.logbook import Repeated
 from otel_cx_collector.metrics import (
-    Lag,
     Metrics,
     of_channels,
     of_control,
-    of_flush,
     of_health,
     of_intake,
-    of_log,
+    of_node,
     of_outbox,
-    of_receive,
 )
+from otel_cx_collector.node import Node
 from otel_cx_collector.notify.worker import ChannelState
-from otel_cx_collector.receive import HttpReceiver, InFlight
-from otel_cx_collector.store import Flusher
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -59,21 +53,21 @@ class Kept:
     def insert_facts(self, facts: list[Fact]) -> None:
         """Facts are not looked at here."""
 
+    def heartbeat(self, node: str, slices_s: list[int]) -> None:
+        """Nor are heartbeats."""
+
 
 @dataclass
 class Collector:
     """What a test asks and turns."""
 
-    receiver: HttpReceiver
+    node: Node
     otlp_port: int
     port: int
     store: Kept
     scene: Scene
-    log: Log
-    flusher: Flusher
     metrics: Metrics
     channels: dict[str, ChannelState]
-    lag: Lag
 
     def page(self, accept: str = "") -> tuple[str, str]:
         """The page and its Content-Type."""
@@ -113,24 +107,20 @@ def key(sample: Sample) -> tuple[str, tuple[tuple[str, str], ...]]:
 def collector(directory: Path) -> Iterator[Collector]:
     """Receiver, ingest, log and flusher as they are; control over a fake store and under the test's clock."""
     scene, channels, store = Scene(), {"pager": ChannelState()}, Kept()
+    settings = Settings(
+        grpc="127.0.0.1:0", http="127.0.0.1:0", log=LogLimits(min_free_bytes=0), chdb=StoreLimits(block_ns=1)
+    )
     with ExitStack() as stack:
-        rows = stack.enter_context(Log(directory / "log", LogLimits(min_free_bytes=0)))
-        flusher = Flusher(rows, store, StoreLimits(block_ns=1))
-        flusher.start()
-        stack.callback(flusher.stop, PATIENCE_S)
-        ingest = Ingest(scene.inventory, Settings(), rows, now_ns)
-        served = stack.enter_context(http_server(ingest))
-        in_flight: InFlight = served.receiver._server.in_flight
-        counts, control = served.receiver.counts, scene.control
-        lag = Lag(lambda: rows.last, lambda: flusher.state.position, now_ns)
+        node = Node("node", directory / "log", settings, scene.inventory, store, now_ns)
+        stack.callback(node.stop)
+        node.start()
+        control = scene.control
         unreadable = Repeated(structlog.get_logger(), "metrics.unreadable", now_ns)
         metrics = Metrics(
             {
                 "health": lambda: of_health("" if control.round else "no round yet"),
-                "receive": lambda: of_receive(counts, in_flight),
-                "intake": lambda: of_intake(ingest.intake(flusher, rows.limits.max_bytes)),
-                "log": lambda: of_log(rows.last, 0.0, flusher.state.position),
-                "flush": lambda: of_flush(flusher.state, lag.seconds()),
+                "intake": lambda: of_intake(node.intake()),
+                "node": lambda: of_node(node.tally()),
                 "control": lambda: of_control(control, 0.25),
                 "outbox": lambda: of_outbox(scene.state.undelivered()),
                 "channels": lambda: of_channels(channels),
@@ -140,12 +130,14 @@ def collector(directory: Path) -> Iterator[Collector]:
         health = Health("127.0.0.1:0", lambda: "", metrics.page)
         port = health.start()
         stack.callback(health.stop)
-        yield Collector(served.receiver, served.port, port, store, scene, rows, flusher, metrics, channels, lag)
+        ports = node.receive()
+        stack.callback(node.deafen)
+        yield Collector(node, ports.http, port, store, scene, metrics, channels)
 
 
 def settled(made: Collector) -> None:
     """Everything acknowledged is stored."""
     deadline = time.monotonic() + PATIENCE_S
-    while made.flusher.state.position < made.log.last:
+    while made.node.tally().log_waiting:
         assert time.monotonic() < deadline
         time.sleep(0.005)

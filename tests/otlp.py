@@ -53,7 +53,8 @@ class FakeSink:
     def __post_init__(self) -> None:
         self.gate.set()
 
-    def accept(self, signal: Signal, encoding: Encoding, body: bytes) -> Answer:
+    def accept(self, signal: Signal, encoding: Encoding, body: bytes, decoded: Callable[[], None]) -> Answer:
+        decoded()
         self.taken.append(Taken(signal, encoding, body))
         self.entered.release()
         assert self.gate.wait(PATIENCE_S)
@@ -224,7 +225,7 @@ class DecodingSink:
         self._limits = DecodeLimits()
         self._lock = threading.Lock()
 
-    def accept(self, signal: Signal, encoding: Encoding, body: bytes) -> Answer:
+    def accept(self, signal: Signal, encoding: Encoding, body: bytes, _: Callable[[], None]) -> Answer:
         as_json = encoding is Encoding.JSON
         if signal is not Signal.TRACES:
             (metrics if signal is Signal.METRICS else logs).count(body, as_json, self._limits)

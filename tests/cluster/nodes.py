@@ -135,9 +135,9 @@ def servers(folder: Path, count: int, grants: Sequence[str] = ()) -> Iterator[li
     With ``grants`` that is all that USER may do, and engines and system tables need grants too.
     """
     hosts = [f"127.0.0.{number}" for number in range(1, count + 1)]
-    http_port, *tcp = _free_ports(hosts)
-    nodes = [Node(folder / host, host, http_port, port) for host, port in zip(hosts, tcp, strict=True)]
     with ExitStack() as stack:
+        http_port, *tcp = _held_ports(hosts, stack)
+        nodes = [Node(folder / host, host, http_port, port) for host, port in zip(hosts, tcp, strict=True)]
         for node in nodes:
             _configure(node, nodes, grants)
             node.start()
@@ -166,22 +166,33 @@ def _configure(node: Node, nodes: Sequence[Node], grants: Sequence[str]) -> None
     (node.folder / "config.xml").write_text(config)
 
 
-def _free_ports(hosts: Sequence[str]) -> list[int]:
-    """A port that is free on every host, then one for each host."""
-    with ExitStack() as stack:
-        while True:
-            first, *others = (stack.enter_context(closing(socket.socket())) for _ in hosts)
-            first.bind((hosts[0], 0))
+def _held_ports(hosts: Sequence[str], stack: ExitStack) -> list[int]:
+    """A port that is free on every host, then one for each host; nobody else is given one while the stack is open."""
+    while True:
+        with ExitStack() as held:
+            first = held.enter_context(held_port(hosts[0]))
             port = first.getsockname()[1]
             try:
-                for host, each in zip(hosts[1:], others, strict=True):
-                    each.bind((host, port))
+                for host in hosts[1:]:
+                    held.enter_context(held_port(host, port))
             except OSError:
                 continue
-            break
-        own = []
-        for host in hosts:
-            each = stack.enter_context(closing(socket.socket()))
-            each.bind((host, 0))
-            own.append(each.getsockname()[1])
-        return [port, *own]
+            own = [held.enter_context(held_port(host)).getsockname()[1] for host in hosts]
+            stack.enter_context(held.pop_all())
+            return [port, *own]
+
+
+def held_port(host: str, port: int = 0) -> socket.socket:
+    """A socket that keeps a port for a process that is killed and started again.
+
+    It listens to nobody, and a server may listen beside it. Without it the port would be anybody's between two lives:
+    another process's, or the near end of a connection, even of one to that very port.
+    """
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        held.bind((host, port))
+    except OSError:
+        held.close()
+        raise
+    return held

@@ -138,7 +138,7 @@ def test_what_the_log_cannot_take_is_asked_for_again_and_not_counted(tmp_path: P
 
 def test_a_request_without_facts_or_levels_writes_nothing(running: Running) -> None:
     for signal in (Signal.METRICS, Signal.FACTS):
-        running.ingest.accept(signal, Encoding.JSON, b"{}" if signal is Signal.METRICS else b"")
+        running.ingest.accept(signal, Encoding.JSON, b"{}" if signal is Signal.METRICS else b"", lambda: None)
     assert running.log.last == 0
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from otel_cx_collector import inventory
-from otel_cx_collector.health_watch import LATE_S, UNMEASURED_S, Condition, Watch, conditions
+from otel_cx_collector.health_watch import LATE_S, STORE_DOWN_S, UNMEASURED_S, Condition, Watch, conditions
 from otel_cx_collector.views.source import Intake
 
 NOW = 1_767_603_600
@@ -34,12 +34,24 @@ def test_a_store_that_is_down_is_told_with_its_error_and_since_when() -> None:
     found = wrong(failing_s=NOW - 40, error="no route to host")
     assert (found["store-down"].since_s, found["store-down"].subject) == (NOW - 40, "store")
     assert "no route to host" in found["store-down"].sentence
-    assert "disk full" in wrong(Intake(store_error="disk full"), failing_s=NOW)["store-down"].sentence
+    found = wrong(Intake(store_error="disk full"), failing_s=NOW - 40, error="late")
+    assert "disk full" in found["store-down"].sentence
+
+
+@pytest.mark.parametrize(("since_s", "told"), [(STORE_DOWN_S - 1, False), (STORE_DOWN_S, True)])
+def test_a_store_that_fails_is_told_once_it_has_failed_for_half_a_minute(since_s: int, told: bool) -> None:
+    assert ("store-down" in wrong(failing_s=NOW - since_s)) is told
 
 
 @pytest.mark.parametrize(("late_s", "told"), [(LATE_S, False), (LATE_S + 1, True)])
 def test_control_that_is_late_by_more_than_a_minute_is_told(late_s: int, told: bool) -> None:
     assert ("control-late" in wrong(watermark_s=NOW - 15 - late_s)) is told
+
+
+def test_why_control_is_late_is_told_when_rounds_fail() -> None:
+    late = NOW - 15 - LATE_S - 1
+    assert wrong(watermark_s=late, error="no such column")["control-late"].sentence.endswith("s: no such column")
+    assert wrong(watermark_s=late)["control-late"].sentence.endswith(f"for {LATE_S + 1} s")
 
 
 def test_before_the_first_round_control_is_not_late() -> None:

@@ -28,7 +28,7 @@ def test_services_whose_values_became_other_are_remembered_up_to_the_limit(
     with Log(tmp_path / "log", LogLimits(min_free_bytes=0)) as rows:
         sink = ingest.Ingest(inventory.parse(FILE), Settings(), rows, now_ns)
         for number in (0, 1, 2, 3, 4, 0):
-            sink.accept(Signal.TRACES, Encoding.JSON, body(f"service-{number}", now_ns()))
+            sink.accept(Signal.TRACES, Encoding.JSON, body(f"service-{number}", now_ns()), lambda: None)
         assert rows.last == 6
     counted = dict(sink._tally.overflow)
     assert counted == {("otelcx.segment", f"service-{number}"): 1 + (number == 0) for number in range(3)}

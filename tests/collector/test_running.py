@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from collector_process import PROGRAM, Process, ask, send, until
 
 from otel_cx_collector.clock import now_ns
+from otel_cx_collector.config import LogLimits
 from otel_cx_collector.events import NS
+from otel_cx_collector.log import Log
 
 CUSTOMER = "k1.AAAAAAAAAAAAAAAAAAAAAA"
 
@@ -57,13 +60,35 @@ def test_a_new_inventory_is_taken_without_a_restart_and_a_wrong_one_leaves_the_o
 def test_its_own_metrics_are_served_and_none_is_unreadable(running: Process) -> None:
     send(running.ports["http"], 0, 5, now_ns() - NS)
     until(lambda: started(running) == 5)
-    with closing(http.client.HTTPConnection("127.0.0.1", running.ports["health"], timeout=20)) as connection:
-        connection.request("GET", "/metrics")
-        page = connection.getresponse().read().decode()
+    _, page = asked(running.ports["health"], "/metrics")
     values = dict(line.rsplit(" ", 1) for line in page.splitlines() if not line.startswith("#"))
     assert float(values["otelcx_collector_steps_accepted_total"]) == 5
     assert {value for name, value in values.items() if "metrics_unreadable" in name} == {"0.0"}
     assert float(values["otelcx_collector_rounds_total"]) >= 1
+
+
+@pytest.mark.timeout(180)
+def test_it_is_ready_when_it_takes_traffic_though_judging_still_waits_for_an_old_log(tmp_path: Path) -> None:
+    old = tmp_path / "one" / "data" / "log-7"
+    old.mkdir(parents=True)
+    with Log(old, LogLimits(min_free_bytes=0)) as log:
+        log.append(pa.RecordBatch.from_pydict({"no such column": [1]}))  # no store takes it
+    process = Process(tmp_path / "one")
+    try:
+        until(lambda: any(line["event"] == "store.failing" for line in process.lines()))
+        send(process.ports["http"], 0, 5, now_ns() - NS)
+        assert asked(process.ports["health"], "/ready")[0] == 200
+        assert asked(process.ports["web"], "/api/v1/journeys/checkout")[0] == 503
+    finally:
+        process.child.kill()
+        process.child.wait()
+
+
+def asked(port: int, path: str) -> tuple[int, str]:
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=20)) as connection:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
 
 
 @pytest.mark.timeout(180)

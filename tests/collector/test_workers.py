@@ -92,11 +92,17 @@ def body(number: int, journey: str = "checkout") -> bytes:
     return request(span).SerializeToString()
 
 
-def post(port: int, number: int) -> int:
+def requests(workers: Workers) -> dict[str, int]:
+    """Requests answered, by status."""
+    totals = workers.tally().requests.items()
+    return dict(sum((Counter({str(kind.status): total.requests}) for kind, total in totals), Counter()))
+
+
+def post(port: int, number: int, rubbish: bytes = b"") -> int:
     """Send it on a connection of its own; the status."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
-        connection.request("POST", "/v1/traces", body(number), {"Content-Type": "application/x-protobuf"})
+        connection.request("POST", "/v1/traces", rubbish or body(number), {"Content-Type": "application/x-protobuf"})
         return connection.getresponse().status
     finally:
         connection.close()
@@ -183,7 +189,9 @@ def test_a_worker_that_is_killed_is_started_again_on_its_log_and_its_counters_st
     ports = two.receive()
     for number in range(1, 21):
         assert post(ports.http, number) == 200
-    until("all counters are in", lambda: two.intake().steps == 20)
+    assert post(ports.http, 21, b"{") == 400
+    until("all counters are in", lambda: two.intake().steps == 20 and requests(two) == {"200": 20, "400": 1})
+    assert two.tally().in_flight_limit_bytes == 2 * (128 << 20)
     shelf.broken = True
     os.kill(lives(two)[0], signal.SIGKILL)
     until("it is there again", lambda: two.restarts == 1 and len(lives(two)) == 2)
@@ -191,6 +199,8 @@ def test_a_worker_that_is_killed_is_started_again_on_its_log_and_its_counters_st
     two.beat()
     assert set(shelf.steps) == set(range(1, 21))
     assert two.intake().steps == 20
+    assert requests(two) == {"200": 20, "400": 1}
+    until("all of it is stored", lambda: two.tally().store_rows >= 20 and two.tally().store_up)
     assert two.problem() == ""
 
 

@@ -37,12 +37,12 @@ class ShyAtFirst(DecodingSink):
         self.refusals = refusals
         self._shy = threading.Lock()
 
-    def accept(self, signal: Signal, encoding: Encoding, body: bytes) -> Answer:
+    def accept(self, signal: Signal, encoding: Encoding, body: bytes, decoded: Callable[[], None]) -> Answer:
         with self._shy:
             if self.refusals:
                 self.refusals -= 1
                 raise Unavailable("not yet", 1)
-        return super().accept(signal, encoding, body)
+        return super().accept(signal, encoding, body, decoded)
 
 
 def send_python(exporter: SpanExporter) -> list[bytes]:

@@ -122,12 +122,14 @@ class App:
             node = Workers(self._workers, name, settings, self._inventory, store)
         else:
             node = Node(name, settings.data / "log", settings, self._inventory, store, self._now_ns)
-            self._parts |= self._of_node(node)
         stack.callback(node.stop)
         left = LeftOver(logs_left_over(settings.data, node.directories), settings, store)
         stack.callback(left.stop)
         node.start()
-        self._parts["intake"] = lambda: metrics.of_intake(node.intake())
+        self._parts |= {
+            "intake": lambda: metrics.of_intake(node.intake()),
+            "node": lambda: metrics.of_node(node.tally()),
+        }
         self._problems.append(node.problem)
         self._reloads.append(node.use)
 
@@ -136,17 +138,6 @@ class App:
             node.beat()
 
         return node, prepare
-
-    def _of_node(self, node: Node) -> dict[str, Part]:
-        rows, flusher = node.log, node.flusher
-        lag = metrics.Lag(lambda: rows.last, lambda: flusher.state.position, self._now_ns)
-        lag.start()
-        self._stack.callback(lag.stop)
-        return {
-            "receive": lambda: metrics.of_receive(node.counts, node.in_flight),
-            "log": lambda: metrics.of_log(rows.last, node.ingest.durable_lag_s(), flusher.state.position),
-            "flush": lambda: metrics.of_flush(flusher.state, lag.seconds()),
-        }
 
     def _judge(self, store: Store, prepare: Callable[[], None], node: Node | Workers | None) -> int:
         """Control, its roll-ups, its pages and its courier; the port of the pages."""
@@ -174,7 +165,8 @@ class App:
         stack.callback(control.stop)
         rollups = Rollups(store, self._inventory)
         self._tick("rollup", lambda: control.round and rollups.close(control.watermark), MINUTE_S)
-        self._problems.append(lambda: _unjudged(control))
+        if node is None:  # who takes traffic is ready to, whatever judging still has to do
+            self._problems.append(lambda: _unjudged(control))
         self._parts |= {
             "control": lambda: metrics.of_control(control, control.took_s),
             "outbox": lambda: metrics.of_outbox(state.undelivered()),

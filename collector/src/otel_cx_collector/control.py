@@ -35,6 +35,7 @@ from otel_cx_collector.measure.track import Track
 from otel_cx_collector.notify.route import notices_for
 from otel_cx_collector.state import Audit, NewNotice, Round, Stale, State
 from otel_cx_collector.state.words import queued
+from otel_cx_collector.store import StoreError
 from otel_cx_collector.views.source import Intake, NotFound
 
 REACH_S: Final = 8 * 24 * 3600
@@ -126,7 +127,10 @@ class Control:
     _cursors: dict[str, int] = field(default_factory=dict)
     _unwritten: list[Round] = field(default_factory=list)
     _watch: Watch = field(default_factory=Watch)
+    _store_failed: bool = False
+    """The last round failed because of the store."""
     _failing_s: int | None = None
+    """Since when each look after ourselves found that the store fails."""
     _dark: dict[str, int] = field(default_factory=dict)
     _hour: int = 0
     _turned: threading.Condition = field(default_factory=threading.Condition)
@@ -166,17 +170,21 @@ class Control:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            try:
-                self.judge()
-                self._failures.worked()
-            except Exception as error:  # noqa: BLE001 - whatever it is, the next round may succeed
-                self.error = str(error) or type(error).__name__
-                self._failing_s = self._failing_s or self.now_s()
-                self._failures.failed(error)
-            self.look_after()
+            self.turn()
             due = (self.watermark + SLICE_S + self.settle) * NS
             wait_s = min(max((due - self.clock()) / NS, 0.5), SLICE_S)
             self._stop.wait(wait_s)
+
+    def turn(self) -> None:
+        """One round, which may fail, and a look after ourselves."""
+        try:
+            self.judge()
+            self._failures.worked()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next round may succeed
+            self.error = str(error) or type(error).__name__
+            self._store_failed = isinstance(error, StoreError)
+            self._failures.failed(error)
+        self.look_after()
 
     def judge(self) -> None:
         """One round: read what is new, judge every boundary up to the newest settled one, write what follows."""
@@ -195,7 +203,7 @@ class Control:
             self._write()
             self._keep(now_s)
         with self._turned:
-            self.watermark, self.error, self._failing_s = to_s, "", None
+            self.watermark, self.error, self._store_failed = to_s, "", False
             self.took_s = (self.clock() - began_ns) / NS
             self.round += 1
             self._turned.notify_all()
@@ -351,16 +359,15 @@ class Control:
         """Tell people when we are blind; the working state does not need the store for it."""
         now_s = self.now_s()
         intake = self.counters()
-        failing_s = self._failing_s
-        if failing_s is None and not intake.store_ok:
-            failing_s = self._failing_s = now_s
+        failing = self._store_failed or not intake.store_ok
+        self._failing_s = (self._failing_s or now_s) if failing else None
         recent = self.surroundings.beats.between(self.watermark - 2 * MINUTE_S, self.watermark)
         for name, subject in self.subjects.items():
             if subject.track.since_s is not None and recent.mean() < COVERAGE_MIN:
                 self._dark.setdefault(name, now_s)
             else:
                 self._dark.pop(name, None)
-        wrong = list(conditions(now_s, self.watermark, self.settle, intake, self.error, failing_s, self._dark))
+        wrong = list(conditions(now_s, self.watermark, self.settle, intake, self.error, self._failing_s, self._dark))
         try:
             notices = self._watch.notices(wrong, now_s, self.inventory, self.url)
             if notices:

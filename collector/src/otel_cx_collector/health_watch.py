@@ -11,6 +11,9 @@ from otel_cx_collector.views.source import Intake
 
 UNMEASURED_S: Final = 300
 """A journey without measurement for this long is told."""
+STORE_DOWN_S: Final = 30
+"""A store that has failed for this long, three rounds, is told: half of LATE_S, so that the cause is told before what
+comes of it. A single failure is not told: the log keeps the rows, and a round or an insert comes again in seconds."""
 LATE_S: Final = 60
 """Control later than this behind the boundary that is due is told."""
 LOG_SHARE: Final = 0.5
@@ -66,14 +69,15 @@ def conditions(
         settle_s: How long a boundary is waited for.
         intake: Counters, and the state of log and store.
         error: Why the last round failed; empty when it did not.
-        failing_s: Since when the store cannot be used.
+        failing_s: Since when the store fails at every look.
         dark: Journeys that are not measured, and since when.
     """
-    if failing_s is not None:
-        yield Condition("store-down", "store", failing_s, f"rows wait in the log: {error or intake.store_error}")
+    if failing_s is not None and now_s - failing_s >= STORE_DOWN_S:
+        yield Condition("store-down", "store", failing_s, f"rows wait in the log: {intake.store_error or error}")
     late_s = now_s - settle_s - watermark_s
     if watermark_s and late_s > LATE_S:
-        yield Condition("control-late", "control", watermark_s, f"nothing was judged for {late_s} s")
+        why = f": {error}" if error else ""
+        yield Condition("control-late", "control", watermark_s, f"nothing was judged for {late_s} s{why}")
     if intake.log_limit_bytes and intake.log_used_bytes > LOG_SHARE * intake.log_limit_bytes:
         share = intake.log_used_bytes / intake.log_limit_bytes
         yield Condition(

@@ -102,21 +102,21 @@ class Ingest:
         """
         self._reading = _reading(inventory)
 
-    def accept(self, signal: Signal, encoding: Encoding, body: bytes) -> Answer:
+    def accept(self, signal: Signal, encoding: Encoding, body: bytes, decoded: Callable[[], None]) -> Answer:
         """Decode, append to the log, and answer once it is on the disk."""
         as_json = encoding is Encoding.JSON
         if signal is Signal.TRACES:
-            return self._traces(body, as_json=as_json)
+            return self._traces(body, decoded, as_json=as_json)
         if signal is Signal.METRICS:
-            return self._metrics(body, as_json=as_json)
+            return self._metrics(body, decoded, as_json=as_json)
         if signal is Signal.FACTS:
-            return self._facts(body)
+            return self._facts(body, decoded)
         records = logs.count(body, as_json, self._limits)
         with self._lock:
             self._tally.log_records += records
         return Answer()
 
-    def _metrics(self, body: bytes, *, as_json: bool) -> Answer:
+    def _metrics(self, body: bytes, decoded: Callable[[], None], *, as_json: bool) -> Answer:
         now_ns = self._now_ns()
         points, counts = decode_metrics(
             body,
@@ -127,24 +127,25 @@ class Ingest:
             latest_ns=now_ns + FUTURE_NS,
         )
         if points:
-            self._append(signal_batch(points))
+            self._append(signal_batch(points), decoded)
         with self._lock:
             self._tally.metric_points += counts.points
             self._tally.signal_points += len(points)
             self._tally.points_refused.update(counts.rejected)
         return Answer(counts.rejected.total(), counts.detail)
 
-    def _facts(self, body: bytes) -> Answer:
+    def _facts(self, body: bytes, decoded: Callable[[], None]) -> Answer:
         facts, refused = decode_facts(body, self._reading.rules, self._now_ns())
         if facts:
-            self._append(fact_batch(facts))
+            self._append(fact_batch(facts), decoded)
         with self._lock:
             self._tally.facts += len(facts)
             self._tally.facts_refused += len(refused)
         return Answer(len(refused), accepted=len(facts), refused=tuple(refused))
 
-    def _append(self, batch: pa.RecordBatch) -> None:
+    def _append(self, batch: pa.RecordBatch, decoded: Callable[[], None]) -> None:
         """Return when ``batch`` is durable."""
+        decoded()
         waiting = threading.get_ident()
         self._appending[waiting] = self._now_ns()
         try:
@@ -160,12 +161,12 @@ class Ingest:
         begun = list(self._appending.values())
         return max(0, self._now_ns() - min(begun)) / NS if begun else 0.0
 
-    def _traces(self, body: bytes, *, as_json: bool) -> Answer:
+    def _traces(self, body: bytes, waits: Callable[[], None], *, as_json: bool) -> Answer:
         now_ns = self._now_ns()
         bounds = Bounds(now_ns - LATE_NS, now_ns + FUTURE_NS)
         decoded = (decode_traces_json if as_json else decode_traces)(body, self._reading.tagger, bounds, self._limits)
         if decoded.rows:
-            self._append(to_batch(decoded.rows))
+            self._append(to_batch(decoded.rows), waits)
         self._count(decoded)
         self._observe(body, now_ns, as_json=as_json)
         return Answer(sum(decoded.rejected.values()), decoded.detail)

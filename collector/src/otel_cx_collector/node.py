@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol, TypedDict
 
-from otel_cx_collector.beat import Beater, Beats
+from otel_cx_collector.beat import Beater, Beats, Ticker
 from otel_cx_collector.config import Settings
 from otel_cx_collector.errors import Unavailable
 from otel_cx_collector.ingest import Ingest
@@ -15,6 +15,8 @@ from otel_cx_collector.inventory.observed import Observed
 from otel_cx_collector.log import Log
 from otel_cx_collector.receive import Access, Counts, GrpcReceiver, HttpReceiver, InFlight, ReceiveLimits
 from otel_cx_collector.store import Flusher, RowSink
+from otel_cx_collector.store.lag import EVERY_S, Lag
+from otel_cx_collector.totals import Tally
 from otel_cx_collector.views.source import Intake
 
 GRACE_S: Final = 5.0
@@ -69,12 +71,16 @@ class Node:
         self.log = self._open.enter_context(Log(directory, settings.log))
         self.flusher = Flusher(self.log, sink, settings.chdb)
         self.ingest = Ingest(inventory, settings, self.log, now_ns)
+        self.lag = Lag(lambda: self.log.last, lambda: self.flusher.state.position, now_ns)
+        self._looking = Ticker("lag", self.lag.look, EVERY_S, now_ns)
         self.beater = Beater(name, sink, now_ns, self._flushed, self.ingest.took_all)
 
     def start(self) -> None:
         """Send what the log holds; nothing is taken yet."""
         self.flusher.start()
         self._open.callback(self.flusher.stop, FLUSH_TIMEOUT_S)
+        self._looking.start()
+        self._open.callback(self._looking.stop)
 
     def receive(self) -> NodePorts:
         """Take telemetry from now on.
@@ -104,6 +110,25 @@ class Node:
     def intake(self) -> Intake:
         """What arrived, and how log and store fare."""
         return self.ingest.intake(self.flusher, self._settings.log.max_bytes)
+
+    def tally(self) -> Tally:
+        """What it counted beside that."""
+        state = self.flusher.state
+        return Tally(
+            requests=self.counts.totals(),
+            refused=self.counts.refused(),
+            abandoned=self.counts.abandonments(),
+            in_flight_bytes=self.in_flight.used_bytes,
+            in_flight_limit_bytes=self.in_flight.limit_bytes,
+            in_flight_clients=self.in_flight.clients,
+            log_waiting=max(0, self.log.last - state.position),
+            durable_lag_s=self.ingest.durable_lag_s(),
+            flush_lag_s=self.lag.seconds(),
+            store_up=not state.failing,
+            store_rows=state.rows,
+            store_blocks=state.blocks,
+            store_errors=state.errors,
+        )
 
     def observed(self) -> list[Observed]:
         """What traffic was seen, mapped or not."""

@@ -1,15 +1,49 @@
-"""Counters of several processes added up. Not what is counted."""
+"""Counters of a node, and of several processes added up. Not what is counted."""
 
-from collections import Counter
-from dataclasses import fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import reduce
 from typing import Any, Final
 
 from otel_cx_collector.inventory.observed import Observed
+from otel_cx_collector.receive.counts import Kind, Reason, Total, Transport
 from otel_cx_collector.views.source import Intake
 
 _KIND: Final = ("service", "kind", "route", "rpc", "destination", "journey", "step")
 _COUNTS: Final = ("spans", "entries", "attempts", "sessions", "customers")
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What a node counts beside what arrived: requests, its log, and the way to the store. Of all since its start."""
+
+    requests: dict[Kind, Total] = field(default_factory=dict)
+    refused: dict[tuple[Transport, Reason], int] = field(default_factory=dict)
+    abandoned: dict[Transport, int] = field(default_factory=dict)
+    in_flight_bytes: int = 0
+    in_flight_limit_bytes: int = 0
+    in_flight_clients: int = 0
+    log_waiting: int = 0
+    """Batches of the log that the store does not have."""
+    durable_lag_s: float = 0.0
+    """How long the request that waits longest for the disk has waited."""
+    flush_lag_s: float = 0.0
+    """How long the oldest batch that the store does not have has waited."""
+    store_up: bool = True
+    store_rows: int = 0
+    store_blocks: int = 0
+    store_errors: int = 0
+
+    def __add__(self, other: "Tally") -> "Tally":
+        """Both nodes as one: sums, but the longest of lags, and a store that is down when it is down for one."""
+        values = {each.name: _sum(getattr(self, each.name), getattr(other, each.name)) for each in fields(Tally)}
+        for lag in ("durable_lag_s", "flush_lag_s"):
+            values[lag] = max(getattr(self, lag), getattr(other, lag))
+        return Tally(**{**values, "store_up": self.store_up and other.store_up})
+
+    def outlived(self) -> "Tally":
+        """What stays when the process is gone: what it counted, not how it stood."""
+        counted = {"requests", "refused", "abandoned", "store_rows", "store_blocks", "store_errors"}
+        return Tally(**{each.name: getattr(self, each.name) for each in fields(Tally) if each.name in counted})
 
 
 def added(intakes: list[Intake]) -> Intake:
@@ -37,7 +71,10 @@ def _add(one: Intake, other: Intake) -> Intake:
 
 
 def _sum(one: Any, other: Any) -> Any:
-    return dict(Counter(one) + Counter(other)) if isinstance(one, dict) else one + other
+    """Of two numbers, or of two mappings, value by value."""
+    if not isinstance(one, dict):
+        return one + other
+    return {**one, **{key: one[key] + value if key in one else value for key, value in other.items()}}
 
 
 def merged(seen: list[list[Observed]]) -> list[Observed]:

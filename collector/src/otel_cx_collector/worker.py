@@ -109,7 +109,7 @@ def _serve(commands: Connection, rows: Connection) -> None:
     doing: dict[str, Callable[..., object]] = {
         "receive": node.receive,
         "beat": node.beat,
-        "count": node.intake,
+        "count": lambda: (node.intake(), node.tally()),
         "observed": node.observed,
         "use": node.use,
         "deafen": node.deafen,

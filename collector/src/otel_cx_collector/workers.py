@@ -28,7 +28,7 @@ from otel_cx_collector.inventory.observed import Observed
 from otel_cx_collector.node import NodePorts, NodeSink
 from otel_cx_collector.receive import Access
 from otel_cx_collector.receive.listen import reserve
-from otel_cx_collector.totals import added, merged, outlived
+from otel_cx_collector.totals import Tally, added, merged, outlived
 from otel_cx_collector.views.source import Intake
 from otel_cx_collector.worker import store
 
@@ -82,7 +82,7 @@ class _Worker:
         """Held while something is asked, and while a new life begins."""
         self._listening = False
         self._stopping = threading.Event()
-        self._before = self._latest = Intake()
+        self._before = self._latest = (Intake(), Tally())
         """What earlier lives counted, and what this one did a moment ago."""
         self._thread = threading.Thread(target=self._run, name=f"worker-{number}", daemon=True)
 
@@ -133,7 +133,12 @@ class _Worker:
     @property
     def intake(self) -> Intake:
         """What all its lives counted, as of a second ago."""
-        return added([self._before, self._latest])
+        return added([self._before[0], self._latest[0]])
+
+    @property
+    def tally(self) -> Tally:
+        """Likewise."""
+        return self._before[1] + self._latest[1]
 
     @property
     def running(self) -> bool:
@@ -212,7 +217,9 @@ class _Worker:
         with self._asking:
             code = life.end()
             self._life = None
-            self._before, self._latest = added([self._before, outlived(self._latest)]), Intake()
+            intake, tally = self._latest
+            self._before = (added([self._before[0], outlived(intake)]), self._before[1] + tally.outlived())
+            self._latest = (Intake(), Tally())
         if not self._stopping.is_set():
             self.restarts += 1
             _log.error("worker.died", worker=self.number, exit_code=code, restarts=self.restarts)
@@ -289,6 +296,10 @@ class Workers:
     def intake(self) -> Intake:
         """What arrived at all of them, as of a second ago."""
         return added([worker.intake for worker in self._workers])
+
+    def tally(self) -> Tally:
+        """What all of them counted beside that, as of a second ago."""
+        return sum((worker.tally for worker in self._workers), Tally())
 
     def observed(self) -> list[Observed]:
         """What traffic was seen by those that are there."""

@@ -29,6 +29,10 @@ def desk(sink: FakeSink, clock: Clock | None = None) -> Desk:
     return Desk(Transport.HTTP, sink, LIMITS, Counts(), clock or Clock())
 
 
+def at_once() -> None:
+    """Nobody waits for a turn to decode."""
+
+
 def request(in_flight: InFlight, wire: bytes, compression: Compression = Compression.IDENTITY) -> Request:
     hold = in_flight.hold()
     hold.grow(len(wire))
@@ -37,7 +41,7 @@ def request(in_flight: InFlight, wire: bytes, compression: Compression = Compres
 
 def serve(sink: FakeSink, wire: bytes, compression: Compression = Compression.IDENTITY) -> Answer | Refused:
     in_flight = InFlight(LIMITS.in_flight_bytes)
-    outcome = desk(sink).serve(request(in_flight, wire, compression), Signal.TRACES, Encoding.JSON)
+    outcome = desk(sink).serve(request(in_flight, wire, compression), Signal.TRACES, Encoding.JSON, at_once)
     assert in_flight.used_bytes == 0
     return outcome
 
@@ -79,7 +83,7 @@ def test_a_body_that_finds_no_room_in_flight_is_refused_retryably() -> None:
     in_flight.hold().grow(LIMITS.in_flight_bytes - MIB // 2)
     bomb = request(in_flight, gzip.compress(bytes(MIB)), Compression.GZIP)
 
-    outcome = desk(FakeSink()).serve(bomb, Signal.TRACES, Encoding.JSON)
+    outcome = desk(FakeSink()).serve(bomb, Signal.TRACES, Encoding.JSON, at_once)
 
     assert isinstance(outcome, Refused)
     assert outcome.reason is Reason.IN_FLIGHT_FULL
@@ -92,7 +96,7 @@ def test_defects_are_logged_once_a_minute_with_their_number_and_without_what_was
 
     with capture_logs() as lines:
         for clock.ns in (1, 2, 3, MINUTE_NS + 1, MINUTE_NS + 2):
-            failing.serve(request(InFlight(MIB), b"body"), Signal.TRACES, Encoding.JSON)
+            failing.serve(request(InFlight(MIB), b"body"), Signal.TRACES, Encoding.JSON, at_once)
 
     assert [line["failures"] for line in lines] == [1, 3]
     assert "in accept" in lines[0]["traceback"]
@@ -106,7 +110,7 @@ def test_requests_bytes_and_refusals_are_counted_by_kind() -> None:
 
     for wire in (b"one", b"three", b"bad!"):
         taken = request(InFlight(MIB), wire)
-        counting.count(taken, counting.serve(taken, Signal.TRACES, Encoding.JSON))
+        counting.count(taken, counting.serve(taken, Signal.TRACES, Encoding.JSON, at_once))
 
     assert counts.totals() == {good_kind: Total(2, 8, 8), bad_kind: Total(1, 4, 4)}
     assert counts.refused() == {(Transport.HTTP, Reason.UNDECODABLE): 1}

@@ -26,10 +26,13 @@ from otlp import (
 from otel_cx_collector.receive import ReceiveLimits
 from otel_cx_collector.receive import grpc as receive_grpc
 from otel_cx_collector.receive.counts import Reason, Transport
+from otel_cx_collector.receive.limits import Standing
 from otel_cx_collector.receive.line import Line
 
 SECOND = 1_000_000_000
 KIB = 1 << 10
+MIB = 1 << 20
+NOTHING = Standing(0, 0, 1)
 HEAD = ("POST /v1/traces HTTP/1.1", "Content-Type: application/json")
 BIG, SMALL = "127.0.0.1", "127.0.0.2"
 
@@ -46,12 +49,13 @@ class Scene:
     def put(self, client: str, name: str, size: int = 100) -> None:
         self.line.put(client, size, partial(self._job, name))
 
-    def _job(self, name: str, late: bool) -> None:
+    def _job(self, name: str, late: bool, _: Callable[[], None]) -> None:
         (self.late if late else self.done).append(name)
 
     def take(self, count: int = 1) -> None:
         for _ in range(count):
-            self.line.take()
+            job, late = self.line.take()
+            job(late, lambda: None)
 
 
 @pytest.fixture
@@ -110,13 +114,60 @@ def test_the_line_is_long_for_the_client_whose_oldest_has_waited_and_for_no_othe
     scene.put("big", "a")
     scene.now_s = 2
     scene.put("small", "b")
-    assert not scene.line.is_long("big")
+    assert not scene.line.is_long("big", NOTHING)
     scene.now_s = 2.1
-    assert scene.line.is_long("big")
-    assert not scene.line.is_long("small")
-    assert not scene.line.is_long("unknown")
+    assert scene.line.is_long("big", NOTHING)
+    assert not scene.line.is_long("small", NOTHING)
+    assert not scene.line.is_long("unknown", NOTHING)
     scene.take(1)
-    assert not scene.line.is_long("big")
+    assert not scene.line.is_long("big", NOTHING)
+
+
+def moving(scene: Scene, seconds: int) -> None:
+    """So many seconds at 1 MiB a second, with more waiting."""
+    for number in range(seconds + 3):
+        scene.put("big", f"{number}", MIB)
+    for _ in range(seconds + 1):
+        scene.take()
+        scene.now_s += 1
+    scene.line._clients["big"].requests[0] = (
+        scene.line._clients["big"].requests[0]._replace(since_ns=round(scene.now_s * SECOND))
+    )
+
+
+@pytest.mark.parametrize(
+    ("own", "everybody", "clients", "long"),
+    [
+        (3 * MIB, 3 * MIB, 1, True),
+        (MIB, MIB, 1, False),
+        (MIB, 9 * MIB, 2, False),  # with another client it gets every second turn
+        (2 * MIB, 9 * MIB, 2, True),
+        (MIB, MIB + 1, 9, False),  # the others have next to nothing
+    ],
+)
+def test_the_line_is_long_when_what_a_client_has_in_flight_would_take_too_long(
+    scene: Scene, own: int, everybody: int, clients: int, *, long: bool
+) -> None:
+    moving(scene, 5)
+    assert scene.line.is_long("big", Standing(own, everybody, clients)) is long
+
+
+def test_how_long_it_would_take_is_not_known_before_anything_moved_and_not_asked_when_nothing_waits(
+    scene: Scene,
+) -> None:
+    scene.put("big", "a", MIB)
+    assert not scene.line.is_long("big", Standing(100 * MIB, 100 * MIB, 1))
+    scene.take()
+    moving(scene, 5)
+    assert not scene.line.is_long("small", Standing(100 * MIB, 100 * MIB, 1))
+
+
+def test_a_pause_with_nothing_waiting_does_not_count_as_slow(scene: Scene) -> None:
+    moving(scene, 5)
+    scene.take(2)
+    scene.now_s += 3600
+    moving(scene, 1)
+    assert not scene.line.is_long("big", Standing(MIB, MIB, 1))
 
 
 def test_what_has_waited_twice_as_long_is_told_that_it_is_late(scene: Scene) -> None:

@@ -194,6 +194,19 @@ def test_stopping_while_the_store_is_away_gives_up_and_leaves_the_rows_in_the_lo
     assert shelf.rows == [1]
 
 
+def test_a_stop_right_after_the_store_is_back_sends_what_came_while_it_was_away(log: Log) -> None:
+    shelf = Shelf(failing=True)
+    flusher = running(log, shelf)
+    append(log, 1)
+    for _ in range(4):  # the next try is 0.8 s away
+        assert shelf.tried.acquire(timeout=30)
+    append(log, 2)
+    shelf.failing.clear()
+    assert flusher.stop(30)
+    assert shelf.blocks == [[1], [2]]
+    assert log.stored == log.last
+
+
 def test_a_mark_that_cannot_be_written_does_not_send_the_rows_again(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     shelf = Shelf()
     mark = log.mark_stored

@@ -14,9 +14,8 @@ from otel_cx_collector.incidents.words import Status
 from otel_cx_collector.metrics import families as f
 from otel_cx_collector.metrics.families import Family
 from otel_cx_collector.notify.worker import ChannelState
-from otel_cx_collector.receive import Counts, InFlight
 from otel_cx_collector.receive.counts import Reason, Transport
-from otel_cx_collector.store.flush import FlushState
+from otel_cx_collector.totals import Tally
 from otel_cx_collector.version import VERSION
 from otel_cx_collector.views.source import Intake
 
@@ -42,26 +41,36 @@ def of_health(problem: str) -> Iterator[Point]:
     yield Point(f.READY, not problem)
 
 
-def of_receive(counts: Counts, in_flight: InFlight) -> Iterator[Point]:
-    """Of both receivers."""
+def of_node(tally: Tally) -> Iterator[Point]:
+    """Of one ingest node, or of several added up: its receivers, its log, and the way from there to the store."""
+    yield from _received(tally)
+    yield Point(f.IN_FLIGHT, tally.in_flight_bytes)
+    yield Point(f.IN_FLIGHT_LIMIT, tally.in_flight_limit_bytes)
+    yield Point(f.IN_FLIGHT_CLIENTS, tally.in_flight_clients)
+    yield Point(f.LOG_WAITING, tally.log_waiting)
+    yield Point(f.DURABLE_LAG, tally.durable_lag_s)
+    yield Point(f.FLUSH_LAG, tally.flush_lag_s)
+    yield Point(f.STORE_UP, tally.store_up)
+    yield Point(f.STORE_ROWS, tally.store_rows)
+    yield Point(f.STORE_BLOCKS, tally.store_blocks)
+    yield Point(f.STORE_ERRORS, tally.store_errors)
+
+
+def _received(tally: Tally) -> Iterator[Point]:
     requests: Counter[tuple[str, str, str]] = Counter()
     wire, body = Counter(dict.fromkeys(Transport, 0)), Counter(dict.fromkeys(Transport, 0))
-    for kind, total in counts.totals().items():
+    for kind, total in tally.requests.items():
         requests[str(kind.transport), str(kind.signal or "unknown"), str(kind.status)] += total.requests
         wire[kind.transport] += total.wire_bytes
         body[kind.transport] += total.body_bytes
     for labels, number in requests.items():
         yield Point(f.REQUESTS, number, labels)
-    refused, abandoned = counts.refused(), counts.abandonments()
     for transport in Transport:
         for reason in Reason:
-            yield Point(f.REQUESTS_REFUSED, refused.get((transport, reason), 0), (transport, reason))
-        yield Point(f.REQUESTS_ABANDONED, abandoned.get(transport, 0), (transport,))
+            yield Point(f.REQUESTS_REFUSED, tally.refused.get((transport, reason), 0), (transport, reason))
+        yield Point(f.REQUESTS_ABANDONED, tally.abandoned.get(transport, 0), (transport,))
         yield Point(f.WIRE_BYTES, wire[transport], (transport,))
         yield Point(f.BODY_BYTES, body[transport], (transport,))
-    yield Point(f.IN_FLIGHT, in_flight.used_bytes)
-    yield Point(f.IN_FLIGHT_LIMIT, in_flight.limit_bytes)
-    yield Point(f.IN_FLIGHT_CLIENTS, in_flight.clients)
 
 
 def of_intake(intake: Intake) -> Iterator[Point]:
@@ -98,21 +107,6 @@ def _overflow(overflow: Mapping[tuple[str, str], int]) -> Iterator[Point]:
         named[attribute, OTHER] += values
     for culprit, values in named.items():
         yield Point(f.OVERFLOW, values, culprit)
-
-
-def of_log(last: int, durable_lag_s: float, position: int) -> Iterator[Point]:
-    """Of the log: its last position, how long a request has waited for it, and the store's position in it."""
-    yield Point(f.LOG_WAITING, max(0, last - position))
-    yield Point(f.DURABLE_LAG, durable_lag_s)
-
-
-def of_flush(state: FlushState, lag_s: float) -> Iterator[Point]:
-    """Of the way from the log to the store; ``lag_s`` from ``Lag``."""
-    yield Point(f.FLUSH_LAG, lag_s)
-    yield Point(f.STORE_UP, not state.failing)
-    yield Point(f.STORE_ROWS, state.rows)
-    yield Point(f.STORE_BLOCKS, state.blocks)
-    yield Point(f.STORE_ERRORS, state.errors)
 
 
 def of_control(control: Control, round_s: float) -> Iterator[Point]:

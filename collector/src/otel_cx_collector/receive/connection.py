@@ -16,6 +16,7 @@ from otel_cx_collector.receive.desk import Desk, Request
 from otel_cx_collector.receive.exchange import Exchange, Phase
 from otel_cx_collector.receive.limits import InFlight, InFlightFull, ReceiveLimits
 from otel_cx_collector.receive.line import Line
+from otel_cx_collector.receive.readers import Readers
 from otel_cx_collector.receive.render import CONTINUE, render
 from otel_cx_collector.receive.route import READ_HEADERS, Head, Judgement, Route, Router
 from otel_cx_collector.receive.sink import Answer, Encoding, Signal
@@ -32,6 +33,7 @@ class Host(Protocol):
     desk: Desk
     in_flight: InFlight
     line: Line
+    readers: Readers
     buffer: memoryview
     stopping: bool
     date: str
@@ -82,6 +84,7 @@ class Connection(asyncio.BufferedProtocol):
         self._waiting: deque[Exchange] = deque()
         self._busy = False
         self._clogged = False
+        self._held = False
 
     # What asyncio calls
 
@@ -100,7 +103,7 @@ class Connection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the reason changes nothing
         """The client or we closed it."""
         self._host.closed(self)
-        self._phase = Phase.LINGER
+        self._enter(Phase.LINGER, self._limits.linger_s)
         self._drop()
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the size is ours to choose
@@ -122,6 +125,8 @@ class Connection(asyncio.BufferedProtocol):
             self._break_off(Refused(Reason.BAD_HTTP, message))
         if self._silent_bytes > self._limits.head_bytes:
             self._break_off(self._head_too_large())
+        if self._phase is Phase.BODY:
+            self._host.readers.heard(self)
 
     def eof_received(self) -> bool:
         """The client sends no more; True keeps our half open for the answers it may wait for."""
@@ -141,6 +146,16 @@ class Connection(asyncio.BufferedProtocol):
         self._throttle()
 
     # What the host calls
+
+    def go_on(self) -> None:
+        """Its body has a turn."""
+        self._held = False
+        self._throttle()
+
+    def hold(self) -> None:
+        """Its body has none: TCP keeps what comes."""
+        self._held = True
+        self._throttle()
 
     def expire(self, now_s: float) -> None:
         """End what has passed its deadline."""
@@ -282,7 +297,8 @@ class Connection(asyncio.BufferedProtocol):
 
         One in chunks is measured as it comes.
         """
-        if self._host.line.is_long(request.hold.client or ""):
+        who = request.hold.client or ""
+        if self._host.line.is_long(who, self._host.in_flight.standing(who)):
             return queued(self._limits)
         try:
             request.hold.grow(int(self._headers.get("content-length", "0")))
@@ -385,11 +401,13 @@ class Connection(asyncio.BufferedProtocol):
 
     def _throttle(self) -> None:
         """Read on only while nothing waits: a client that sends ahead is held by TCP, not by our memory."""
-        if self._waiting or self._clogged:
+        if self._waiting or self._clogged or self._held:
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()
 
     def _enter(self, phase: Phase, patience_s: int) -> None:
+        if self._phase is Phase.BODY:
+            self._host.readers.done(self)
         self._phase = phase
         self._deadline_s = self._host.now_s() + patience_s

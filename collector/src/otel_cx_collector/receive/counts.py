@@ -59,6 +59,11 @@ class Total:
     wire_bytes: int
     body_bytes: int
 
+    def __add__(self, other: "Total") -> "Total":
+        return Total(
+            self.requests + other.requests, self.wire_bytes + other.wire_bytes, self.body_bytes + other.body_bytes
+        )
+
 
 class Counts:
     """Totals since the start. Thread-safe; one may serve several receivers."""

@@ -44,12 +44,14 @@ class Desk:
         self._counts = counts
         self._defects = Repeated(_log, "request.failed", now, message=False)  # its words may show what a client sent
 
-    def serve(self, request: Request, signal: Signal, encoding: Encoding) -> Answer | Refused:
+    def serve(
+        self, request: Request, signal: Signal, encoding: Encoding, decoded: Callable[[], None]
+    ) -> Answer | Refused:
         """Inflate the body and have it made durable. Blocks; never raises; gives the request's bytes back."""
         try:
             body = inflate(request.wire, request.compression, self._limits, request.hold.grow)
             request.body_bytes = len(body)
-            return taken(self._sink.accept(signal, encoding, body))
+            return taken(self._sink.accept(signal, encoding, body, decoded))
         except BadRequest as error:
             return Refused(Reason.UNDECODABLE, str(error))
         except TooLarge as error:

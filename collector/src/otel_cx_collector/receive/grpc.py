@@ -21,6 +21,7 @@ from otel_cx_collector.receive.limits import InFlight, InFlightFull, ReceiveLimi
 from otel_cx_collector.receive.line import NS, PATIENCE
 from otel_cx_collector.receive.listen import Address, bind, listen_address
 from otel_cx_collector.receive.sink import Answer, Encoding, Signal, Sink
+from otel_cx_collector.receive.turn import Turn
 
 _METHODS: Final = {
     "/opentelemetry.proto.collector.trace.v1.TraceService/Export": Signal.TRACES,
@@ -66,6 +67,7 @@ class GrpcReceiver:
         self._desk = Desk(Transport.GRPC, sink, self._limits, self.counts)
         self._stalls = _Stalls(self._limits.body_s)
         self._workers = ThreadPoolExecutor(self._limits.workers, "otlp-grpc")
+        self._decoding = threading.Semaphore(self._limits.decoders)
         self._refusers = ThreadPoolExecutor(_REFUSERS, "otlp-grpc-refuse")
         self._service = _Service(Tokens.load(access), self._limits, self._export, self._refuse, self._refusers)
         self._server: grpc.Server | None = None
@@ -122,7 +124,8 @@ class GrpcReceiver:
         except InFlightFull as error:
             return crowded(error)
         request.wire, request.compression = wire, sniff(wire)
-        return self._desk.serve(request, signal, Encoding.PROTOBUF)
+        with Turn(self._decoding) as turn:
+            return self._desk.serve(request, signal, Encoding.PROTOBUF, turn.end)
 
     def _refuse(self, signal: Signal, refused: Refused, _: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
         request = Request(signal, Encoding.PROTOBUF, Compression.IDENTITY, self._in_flight.hold())

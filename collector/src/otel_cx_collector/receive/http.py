@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from email.utils import formatdate
@@ -17,8 +18,10 @@ from otel_cx_collector.receive.desk import Desk, Request
 from otel_cx_collector.receive.limits import InFlight, ReceiveLimits
 from otel_cx_collector.receive.line import Line
 from otel_cx_collector.receive.listen import bind, listen_address
+from otel_cx_collector.receive.readers import Readers
 from otel_cx_collector.receive.route import Router
 from otel_cx_collector.receive.sink import Encoding, Signal, Sink
+from otel_cx_collector.receive.turn import Turn
 
 _SWEEP_S: Final = 1.0
 """How often deadlines are looked at."""
@@ -100,9 +103,11 @@ class _Server:
         self.in_flight = in_flight
         self.workers = ThreadPoolExecutor(limits.workers, "otlp-http-worker")
         self.line = Line(limits.queue_s, now_ns)
+        self._decoding = threading.Semaphore(limits.decoders)
         self.buffer = memoryview(bytearray(_READ_BYTES))
         self.stopping = False
         self.date = ""
+        self.readers: Readers
         self._connections: set[Connection] = set()
         self._loop: asyncio.AbstractEventLoop
         self._stop: asyncio.Event
@@ -139,16 +144,30 @@ class _Server:
         """Have ``request`` served by a worker; ``done`` is called with the outcome."""
         job = partial(self._work, request, signal, encoding, done)
         self.line.put(request.hold.client or "", len(request.wire), job)
-        self.workers.submit(self.line.take)
+        self.workers.submit(self._next)
 
-    def _work(self, request: Request, signal: Signal, encoding: Encoding, done: Done, late: bool) -> None:
-        outcome = self.desk.turn_away(request) if late else self.desk.serve(request, signal, encoding)
+    def _next(self) -> None:
+        with Turn(self._decoding) as turn:
+            job, late = self.line.take()
+            job(late, turn.end)
+
+    def _work(
+        self,
+        request: Request,
+        signal: Signal,
+        encoding: Encoding,
+        done: Done,
+        late: bool,
+        decoded: Callable[[], None],
+    ) -> None:
+        outcome = self.desk.turn_away(request) if late else self.desk.serve(request, signal, encoding, decoded)
         with suppress(RuntimeError):  # the loop is closed when the grace has passed: there is nobody to answer
             self._loop.call_soon_threadsafe(done, outcome)
 
     async def _serve(self, listening: socket.socket, started: "Future[None]") -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
+        self.readers = Readers(self.limits.readers, self._loop)
         server = await self._loop.create_server(
             lambda: Connection(self), sock=listening, backlog=self.limits.connections
         )

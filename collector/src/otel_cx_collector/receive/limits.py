@@ -4,7 +4,7 @@ import threading
 from collections import Counter
 from dataclasses import dataclass, fields
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 from otel_cx_collector.errors import Unavailable, UserError
 
@@ -35,9 +35,12 @@ class ReceiveLimits:
     a big client takes all it can get. Over it: 503, UNAVAILABLE, come back."""
     workers: int = 32
     """Threads of each protocol that wait for the sink; each waits for the disk most of its time."""
+    decoders: int = 2
+    """Requests of each protocol that are decoded at once: more take turns at one interpreter lock, and all are late."""
     queue_s: int = 2
-    """When a client's oldest request has waited this long for a worker, its next ones are refused before they are read;
-    over gRPC, where a client is not known so early, those of all. Over it: 503, UNAVAILABLE, come back."""
+    """When a client's oldest request has waited this long for a worker, or by the pace of late its next one would,
+    its next ones are refused before they are read; over gRPC, where a client is not known so early, those of all.
+    Over it: 503, UNAVAILABLE, come back."""
     calls: int = 256
     """gRPC calls running or waiting for a worker. Over it: UNAVAILABLE, come back."""
     streams: int = 100
@@ -46,6 +49,8 @@ class ReceiveLimits:
     """HTTP connections, half of the usual 1,024 file descriptors. Over it: 503, come back."""
     surplus_connections: int = 64
     """HTTP connections over that limit which are told so; any more are closed unheard."""
+    readers: int = 8
+    """HTTP bodies read at once, once their first bytes came; the others are held by TCP, so that heads are heard."""
     head_bytes: int = 32 * 1024
     """Request line and headers; for gRPC its metadata."""
     head_s: int = 10
@@ -89,6 +94,14 @@ class ShareFull(InFlightFull):
     """There is room, but not for more of this client."""
 
 
+class Standing(NamedTuple):
+    """What is in flight of one client and of all."""
+
+    own_bytes: int
+    all_bytes: int
+    clients: int
+
+
 class InFlight:
     """Bytes of request bodies held at this moment. Thread-safe; share one between receivers to bound them together.
 
@@ -115,6 +128,11 @@ class InFlight:
     def clients(self) -> int:
         """Clients that hold any."""
         return len(self._clients)
+
+    def standing(self, client: str) -> Standing:
+        """How ``client`` stands among all."""
+        with self._lock:
+            return Standing(self._clients.get(client, 0), self._used_bytes, len(self._clients))
 
     def hold(self, client: str | None = None) -> "Hold":
         """An empty share for one request of ``client``; of nobody in particular, only the whole is bounded."""

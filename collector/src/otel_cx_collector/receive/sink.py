@@ -1,5 +1,6 @@
 """What the receivers hand on, and to whom. Not how it travelled."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -39,8 +40,10 @@ class Answer:
 class Sink(Protocol):
     """Takes request bodies. Called from many worker threads at once."""
 
-    def accept(self, signal: Signal, encoding: Encoding, body: bytes) -> Answer:
+    def accept(self, signal: Signal, encoding: Encoding, body: bytes, decoded: Callable[[], None]) -> Answer:
         """Return when ``body`` (decompressed) is durable: the answer is an acknowledgement.
+
+        ``decoded`` is called, at most once, when what is left to do is to wait for the disk.
 
         Raises:
             BadRequest: ``body`` cannot be decoded; the sender drops it.

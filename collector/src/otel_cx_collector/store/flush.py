@@ -59,8 +59,8 @@ class _Block:
     """Not yet in the store."""
     rows: int = 0
     last: int = 0
-    more: bool = False
-    """It did not end because the log did."""
+    full: bool = False
+    """It ended before the log did, or where it did by chance."""
 
     def add(self, position: int, batch: pa.RecordBatch) -> None:
         """Take one more batch, in the order of the log."""
@@ -146,7 +146,8 @@ class Flusher:
                     return
 
     def _send(self) -> bool:
-        """Send one block; whether more may be waiting."""
+        """Send one block; whether more may be waiting: it was full, or failed before while the log went on growing."""
+        waited = self._block is not None
         block = self._block = self._block or self._gather()
         if block is None:
             return False
@@ -158,7 +159,7 @@ class Flusher:
             self._log.mark_stored(block.last)
         finally:  # unmarked is sent again only after a restart
             self._sent(block)
-        return block.more
+        return block.full or waited
 
     def _insert(self, rows: pa.Table) -> None:
         """Into the table that the schema names; steps were there before schemas did."""
@@ -175,8 +176,8 @@ class Flusher:
         block = _Block()
         for position, batch in self._log.read(self._state.position):
             block.add(position, batch)
-            block.more = block.rows >= self._limits.block_rows
-            if block.more:
+            block.full = block.rows >= self._limits.block_rows
+            if block.full:
                 break
         return block if block.tables else None
 

@@ -1,4 +1,4 @@
-"""How long the oldest batch has waited that the store does not have: two positions, looked at every second."""
+"""How long the oldest batch has waited that the store does not have: two positions, and a clock. Starts no thread."""
 
 import threading
 from collections import deque
@@ -7,8 +7,8 @@ from typing import Final
 
 from otel_cx_collector.events import NS
 
-EVERY_S: Final = 1.0
-"""How often; the lag is exact to this."""
+EVERY_S: Final = 1
+"""How often to look; the lag is exact to this."""
 SAMPLES: Final = 600
 """Kept; when the store is away for longer, every other one goes, and the lag is exact to half a percent."""
 
@@ -30,18 +30,6 @@ class Lag:
         self._seen: deque[tuple[int, int]] = deque([(now_ns(), stored())])
         """When, and how far the log went then: the last time before what the store does not have, and since."""
         self._apart_ns = 0
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="lag", daemon=True)
-
-    def start(self) -> None:
-        """Look every second."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Look no more."""
-        self._stopping.set()
-        if self._thread.ident is not None:
-            self._thread.join()
 
     def look(self) -> None:
         """Note how far the log goes now."""
@@ -54,7 +42,7 @@ class Lag:
                 self._seen.append((now_ns, last))
             if len(self._seen) > SAMPLES:
                 self._seen = deque(each for number, each in enumerate(self._seen) if number % 2 == 0)
-                self._apart_ns = max(self._apart_ns, round(EVERY_S * NS)) * 2
+                self._apart_ns = max(self._apart_ns, EVERY_S * NS) * 2
 
     def seconds(self) -> float:
         """The age of the oldest batch that the store does not have, rounded up to when the log was looked at."""
@@ -76,7 +64,3 @@ class Lag:
     def _is_close(self, now_ns: int) -> bool:
         """Whether the newest may give way; the first, after which all came that is not stored, may not."""
         return len(self._seen) > 1 and now_ns - self._seen[-2][0] < self._apart_ns
-
-    def _run(self) -> None:
-        while not self._stopping.wait(EVERY_S):
-            self.look()

@@ -3,8 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_cx_collector.metrics import Lag
-from otel_cx_collector.metrics.lag import SAMPLES
+from otel_cx_collector.store.lag import SAMPLES, Lag
 
 SECOND = 1_000_000_000
 
@@ -74,15 +73,3 @@ def test_the_lag_is_never_less_than_it_is_and_at_most_a_second_more(seconds: lis
     for more, took in seconds:
         scene.second(more, min(scene.last, scene.stored + took))
         assert scene.truth_s <= scene.lag.seconds() <= scene.truth_s + 1
-
-
-def test_it_looks_by_itself_until_it_is_stopped() -> None:
-    scene = Scene()
-    lag = Lag(lambda: scene.last, lambda: scene.stored, lambda: round(scene.now_s * SECOND))
-    lag.start()
-    lag.stop()
-    assert not lag._thread.is_alive()
-
-
-def test_it_can_be_stopped_before_it_started() -> None:
-    Scene().lag.stop()
