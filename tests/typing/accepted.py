@@ -1,4 +1,4 @@
-"""A user's program that both type checkers, in their strictest mode, have to accept. Run by test_typing.py, not by itself."""
+"""A user's program that both type checkers, in their strictest mode, have to accept. Run by test_typing.py alone."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
