@@ -4,6 +4,8 @@ from otel_cx import asgi, wsgi
 from otel_cx._carry import carry
 from otel_cx._context import identify
 from otel_cx._diagnostics import diagnostics
+from otel_cx._doctor import doctor
+from otel_cx._findings import Finding
 from otel_cx._install import configure, install
 from otel_cx._journey import Attempt, Journey, journey
 from otel_cx._settings import Settings
@@ -14,6 +16,7 @@ __all__ = [
     "Attempt",
     "CXError",
     "ConfigurationError",
+    "Finding",
     "InvalidName",
     "Journey",
     "MissingDependency",
@@ -23,6 +26,7 @@ __all__ = [
     "carry",
     "configure",
     "diagnostics",
+    "doctor",
     "identify",
     "install",
     "journey",
