@@ -115,9 +115,7 @@ class Arrival:
         if self._step is not None and is_cancellation(error):
             self._step.observe(error, ())
 
-    def left_by(
-        self, error: BaseException, rejects: tuple[type[BaseException], ...] = (), *, recoverable: bool = False
-    ) -> None:
+    def left_by(self, error: BaseException, rejects: tuple[type[BaseException], ...] = ()) -> None:
         """Reads the outcome off the exception that left the handler, where the application said nothing. Never raises.
 
         The exception itself is recorded by the instrumentation whose span it is.
@@ -130,8 +128,11 @@ class Arrival:
             self.ended("cancelled", error_type(error))
         else:
             self.ended("failed", error_type(error))
-            if recoverable and self._step is not None:
-                self._step.recoverable()
+
+    def may_recover(self) -> None:
+        """What went wrong is tried again: a failure is recoverable. Never raises."""
+        if self._step is not None and self._step.is_failed:
+            self._step.recoverable()
 
     def ended(self, outcome: str, reason: str) -> None:
         """Says how the step ended, where the application said nothing. Never raises."""
@@ -201,7 +202,7 @@ def arrive(arrival: Arrival) -> Token[Arrival | None] | None:
     context = otel_context.get_current()
     span = trace.get_current_span(context)
     state = state_of(span)
-    if arrival.is_message and span.is_recording() and not _is_free_consumer(span):
+    if arrival.is_message and span.is_recording() and not is_free_consumer(span):
         return _waiting.set(arrival)  # the span of who sends it, or of the message before
     if state is not None and span.is_recording():
         arrival.apply(span, state.holder, innermost(context, state))
@@ -212,7 +213,8 @@ def arrive(arrival: Arrival) -> Token[Arrival | None] | None:
     return _waiting.set(arrival)
 
 
-def _is_free_consumer(span: Span) -> bool:
+def is_free_consumer(span: Span) -> bool:
+    """Tells whether `span` is a message's or task's that nobody made ours yet."""
     return getattr(span, "kind", None) is SpanKind.CONSUMER and not getattr(span, _TAKEN, False)
 
 

@@ -39,6 +39,11 @@ class Step:
         """Whether the execution is still running and recorded."""
         return self.span.is_recording()
 
+    @property
+    def is_failed(self) -> bool:
+        """Whether it was said that it failed."""
+        return self._outcome == "failed"
+
     def ok(self) -> None:
         """It went well, whatever an exception or a status code says."""
         self._conclude("ok", None)

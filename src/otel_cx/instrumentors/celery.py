@@ -67,7 +67,8 @@ class CeleryCXInstrumentor(ServingInstrumentor):
             arrival = _arrival_of(request)
             if arrival is not None and isinstance(reason, BaseException):
                 cause = getattr(reason, "exc", None)
-                arrival.left_by(cause if isinstance(cause, BaseException) else reason, recoverable=True)
+                arrival.left_by(cause if isinstance(cause, BaseException) else reason)
+                arrival.may_recover()
         except Exception as error:  # noqa: BLE001 - never the application's failure
             count(Reason.INTERNAL, error)
 
