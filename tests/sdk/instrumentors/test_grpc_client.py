@@ -38,6 +38,7 @@ def kept(seen: list[str | None]) -> dict[str, Any]:
 
     return {
         "unary_unary": grpc.unary_unary_rpc_method_handler(whole),
+        "unary_unary_too": grpc.unary_unary_rpc_method_handler(whole),
         "unary_stream": grpc.unary_stream_rpc_method_handler(streamed),
         "stream_unary": grpc.stream_unary_rpc_method_handler(whole),
         "stream_stream": grpc.stream_stream_rpc_method_handler(streamed),
@@ -144,6 +145,27 @@ def test_any_other_host_is_sent_nothing(client: Client, kind: str, first: str) -
 @pytest.mark.parametrize("client", CLIENTS)
 def test_where_nobody_tells_the_host_nothing_is_sent(client: Client) -> None:
     assert sent(client, ALLOWED, "unary_unary", ours=False) is None
+
+
+def test_another_call_that_is_made_meanwhile_is_not_told_the_host_of_the_first() -> None:
+    """As one that fetches a token for the call, on a channel made before we were there."""
+    seen: list[str | None] = []
+    official = OFFICIAL[0]()
+
+    def fetch_token(_span: Any, request: Any) -> None:
+        if request == b"in":
+            bare.unary_unary(f"{SERVICE}unary_unary_too")(b"token", timeout=TIMEOUT)
+
+    settings = Settings(keys=TEST_KEY, egress_hosts=(ALLOWED,))
+    with recording(settings) as journeys, serving(seen) as port, trace_provider_is(journeys), ExitStack() as stack:
+        official.instrument(request_hook=fetch_token)
+        stack.callback(official.uninstrument)
+        bare: Any = stack.enter_context(grpc.insecure_channel(f"{OTHER}:{port}"))
+        GrpcCXInstrumentor().instrument(routes={"shop.Checkout/Other": "checkout/other"})
+        stack.callback(GrpcCXInstrumentor().uninstrument)
+        with checkout.attempt("cart-42"), checkout.step("pay"):
+            assert threaded(f"{ALLOWED}:{port}", "unary_unary") == b"out"
+    assert [baggage is not None for baggage in seen] == [False, True], "the token was fetched first"
 
 
 def test_the_applications_own_metadata_and_results_stay_as_they_are() -> None:

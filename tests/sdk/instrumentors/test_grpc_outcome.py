@@ -300,3 +300,16 @@ def test_either_leaves_without_the_other(first: str, leaving: str) -> None:
         journeys.clear()
         assert handler_answers() == b"paid"
         assert journeys.spans == ()
+
+
+def test_a_server_made_in_between_serves_on_without_steps() -> None:
+    handler = MAKE.unary_unary_rpc_method_handler(lambda *_: b"paid")
+    with recording() as journeys, ExitStack() as stack:
+        with instrumented(journeys):
+            channel = stack.enter_context(serving(handler))
+        assert channel.unary_unary(PAY)(b"", timeout=TIMEOUT) == b"paid"
+        deadline = time.monotonic() + TIMEOUT
+        while not journeys.spans and time.monotonic() < deadline:
+            time.sleep(0.005)
+        assert [span.name for span in journeys.spans] == [PAY]
+        assert journeys.steps() == []
