@@ -11,6 +11,11 @@ from otel_cx.exceptions import ConfigurationError
 
 _NAME: Final = re.compile(r"[a-z0-9._-]{1,253}")
 _IPV6: Final = re.compile(r"[0-9a-f:.]{2,45}")
+_TARGET: Final = re.compile(
+    r"(?:(?:dns|ipv4|ipv6|xds):(?://[^/]*/)?)?"
+    r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\](?::\d+)?|(?P<bare>[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*)|(?P<host>[\w.-]+)(?::\d+)?)"
+)
+"""Of a target with several addresses, or of another scheme, nothing is said: what cannot be told is not allowed."""
 _NAME_PATTERN: Final = re.compile(r"[a-z0-9._*-]{1,253}")
 _IPV4_PATTERN: Final = re.compile(r"[0-9.*]*[0-9][0-9.*]*")
 _IPV6_PATTERN: Final = re.compile(r"[0-9a-f:.*]*:[0-9a-f:.*]*")
@@ -22,6 +27,16 @@ def host_of(url: str) -> str:
         return urlsplit(url).hostname or ""
     except ValueError:
         return ""
+
+
+def host_of_target(target: str) -> str:
+    """Returns the host of a gRPC target (grpc/doc/naming.md); empty when it names none, or more than one.
+
+    >>> host_of_target("dns:///billing.svc:50051"), host_of_target("[::1]:50051"), host_of_target("unix:/run/billing")
+    ('billing.svc', '::1', '')
+    """
+    found = _TARGET.fullmatch(target)
+    return "" if found is None else found["six"] or found["bare"] or found["host"]
 
 
 def normal(host: str) -> str:

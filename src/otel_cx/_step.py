@@ -39,6 +39,11 @@ class Step:
         """Whether the execution is still running and recorded."""
         return self.span.is_recording()
 
+    @property
+    def is_failed(self) -> bool:
+        """Whether it was said that it failed."""
+        return self._outcome == "failed"
+
     def ok(self) -> None:
         """It went well, whatever an exception or a status code says."""
         self._conclude("ok", None)
@@ -81,19 +86,24 @@ class Step:
         if self._outcome not in {None, "failed"}:
             return
         if isinstance(error, rejects):
-            self._conclude("rejected", _error_type(error))
+            self._conclude("rejected", error_type(error))
         elif is_cancellation(error):
-            self._conclude("cancelled", _error_type(error))
+            self._conclude("cancelled", error_type(error))
         elif isinstance(error, Exception):
             if self._outcome is None:
-                self._write({semconv.ERROR_TYPE: _error_type(error)})
+                self._write({semconv.ERROR_TYPE: error_type(error)})
             self.span.set_status(StatusCode.ERROR, _described(error))
             self.span.record_exception(error)
+
+    def settle(self, outcome: str, reason: str) -> None:
+        """Sets the outcome if nobody did: the word of who served the request or ran the task."""
+        if self._outcome is None:
+            self._conclude(outcome, reason)
 
     def observe_inside(self, error: BaseException, rejects: tuple[type[BaseException], ...]) -> None:
         """Reads a rejection off an exception that leaves an inner opening of this same execution."""
         if self._outcome is None and isinstance(error, rejects):
-            self._conclude("rejected", _error_type(error))
+            self._conclude("rejected", error_type(error))
             self._rejected_inside = True
 
     def well_inside(self) -> None:
@@ -153,7 +163,8 @@ def _is_currency(unit: str) -> bool:
     return len(unit) == _CURRENCY_LETTERS and unit.isascii() and unit.isalpha()
 
 
-def _error_type(error: BaseException) -> str:
+def error_type(error: BaseException) -> str:
+    """Returns the name of an exception's class, as it stands in `error.type`."""
     return type(error).__qualname__.rpartition("<locals>.")[2]
 
 

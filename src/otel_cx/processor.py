@@ -14,7 +14,7 @@ from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk.trace import SpanProcessor
 
 from otel_cx import semconv
-from otel_cx._arrival import Arrival, take_arrival
+from otel_cx._arrival import Arrival, take_arrival, take_message
 from otel_cx._context import (
     SCOPE,
     Attributes,
@@ -65,8 +65,9 @@ class CXSpanProcessor(SpanProcessor):
                 above = _state_in(scope, context, above)
             hang(span, above)
             stamp(span, above.stamp())
-            if self.routes is not None and span.kind in _TAKING:
-                _take(span, above, None, self.routes)
+            if span.kind in _TAKING:
+                arrival = take_message() if span.kind is trace.SpanKind.CONSUMER else None
+                _take(span, above, arrival, self.routes)
         except Exception as error:  # noqa: BLE001 - never the application's failure
             count(Reason.INTERNAL, error)
 
@@ -90,7 +91,7 @@ class CXSpanProcessor(SpanProcessor):
             if not self._saw_propagator:
                 self._saw_propagator = True
                 check_propagator()
-            _take(span, state, take_arrival(), self.routes)
+            _take(span, state, take_arrival(span.kind), self.routes)
 
 
 def _take(span: Span, state: State, arrival: Arrival | None, routes: SpanRoutes | None) -> None:

@@ -22,7 +22,7 @@ from otel_cx import semconv
 from otel_cx._context import INHERITED, innermost, merged, state_of
 from otel_cx._diagnostics import Reason, count
 from otel_cx._settings import runtime
-from otel_cx.trust import HEADER, believed, may_leave, outgoing, split_members, strip
+from otel_cx.trust import HEADER, believed, is_undecided, may_leave, outgoing, split_members, strip
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -121,7 +121,8 @@ def _members_to_send(context: Context) -> Mapping[str, str]:
     if not attributes:
         return {}
     if not may_leave(span, runtime.settings):
-        if span.is_recording():  # else the call is not sampled, and nobody would record what it brings
+        # Not sampled, nobody would record what the call brings.
+        if span.is_recording() and not is_undecided(span):
             count(Reason.EGRESS_DENIED)
         return {}
     return outgoing(attributes, runtime.settings)

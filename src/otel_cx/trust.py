@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import MutableMapping
-from typing import TYPE_CHECKING, Any, Final
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import unquote
 
 from opentelemetry import baggage
@@ -43,6 +44,20 @@ _EVERY_HOP: Final = ("opentelemetry.instrumentation.httpx",)
 """Instrumentations that inject anew at every hop; the others' headers would follow a redirect to a foreign host."""
 checked_libraries: Final[set[str]] = set()
 """Instrumentations of libraries in which every hop passes `check_hop`, by our own instrumentor of the library."""
+told_later: Final[set[str]] = set()
+"""Instrumentations that inject before the host is known, whose calls pass us again when it is (`going_to`)."""
+
+
+class GoingTo(NamedTuple):
+    """Where a call goes whose span does not say it."""
+
+    host: str
+    method: str
+    """The call's full name, which its span must bear: another call made meanwhile goes elsewhere."""
+
+
+going_to: Final[ContextVar[GoingTo | None]] = ContextVar("otelcx-going-to", default=None)
+"""Where the call goes that is being started here, from the channel it is made on."""
 
 Members = list[tuple[str, str]]
 """Members of ours as they came: (name, raw value), in order, the same name perhaps twice."""
@@ -142,8 +157,11 @@ def outgoing(attributes: Mapping[str, Any], settings: Settings) -> dict[str, str
 def strip(carrier: Any) -> bool:
     """Removes our members from a header that is there already, and tells whether it held any.
 
-    A redirect carries the headers of the call before it, and an application may hand on those it was sent.
+    A redirect carries the headers of the call before it, and an application may hand on those it was sent, which of
+    Kafka are a list of pairs.
     """
+    if isinstance(carrier, list):
+        return _strip_pairs(carrier)
     if not isinstance(carrier, MutableMapping) or HEADER not in carrier:
         return False
     several = getattr(carrier, "getall", None)  # a multidict: `get` would show the first line alone
@@ -157,6 +175,23 @@ def strip(carrier: Any) -> bool:
     elif ours:
         del carrier[HEADER]
     return bool(ours)
+
+
+def _strip_pairs(carrier: list[Any]) -> bool:
+    held = False
+    for place in reversed(range(len(carrier))):
+        name, value = carrier[place]
+        if str(name).lower() != HEADER or not isinstance(value, str | bytes):
+            continue
+        theirs, ours = _parted(value.decode("latin-1") if isinstance(value, bytes) else value)
+        if not ours:
+            continue
+        held = True
+        if theirs:
+            carrier[place] = (name, theirs.encode("latin-1") if isinstance(value, bytes) else theirs)
+        else:
+            del carrier[place]
+    return held
 
 
 def check_hop(url: object, headers: Any) -> None:
@@ -194,11 +229,26 @@ def may_leave(span: Span, settings: Settings) -> bool:
     attributes: Mapping[str, Any] = getattr(span, "attributes", None) or {}
     if kind is SpanKind.CLIENT:
         library = _scope_of(span)
+        if library in told_later:
+            goes = going_to.get()
+            return goes is not None and is_call_of(span, goes) and host_allowed(goes.host, settings)
         redirects_are_seen = library in _EVERY_HOP or library in checked_libraries
         return redirects_are_seen and host_allowed(_host_of(attributes), settings)
     if kind is SpanKind.PRODUCER:
         return destination_allowed(_first(attributes, _DESTINATION_ATTRIBUTES), settings)
     return False
+
+
+def is_call_of(span: Span, goes: GoingTo) -> bool:
+    """Tells whether `span` is an instrumentation's, of the call that goes there."""
+    if getattr(span, "kind", None) is not SpanKind.CLIENT or _scope_of(span) not in told_later:
+        return False
+    return bool(getattr(span, "name", None) == goes.method)
+
+
+def is_undecided(span: Span) -> bool:
+    """Tells whether the call comes by again when its host is known, so that nothing was denied yet."""
+    return going_to.get() is None and _scope_of(span) in told_later
 
 
 def _scope_of(span: Span) -> str:

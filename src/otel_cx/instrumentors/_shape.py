@@ -39,9 +39,9 @@ class Told(NamedTuple):
         """Returns the same with callbacks that take what the middleware has, and are given what `make` makes of it."""
         return Told(self.routes, _given(self.identify, make), _given(self.attempt, make))
 
-    def arrival(self, target: Target | None, thing: object) -> Arrival:
+    def arrival(self, target: Target | None, thing: object, *, is_message: bool = False) -> Arrival:
         """Returns the arrival of `thing`, as the callbacks describe it. Never raises."""
-        arrival = Arrival(target)
+        arrival = Arrival(target, is_message=is_message)
         try:
             arrival.tell(answer(self.attempt, thing), answer(self.identify, thing))
         except Exception as error:  # noqa: BLE001 - never the application's failure

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-import wrapt
-from opentelemetry import propagate, trace
+from opentelemetry import propagate
 from opentelemetry.instrumentation.confluent_kafka import ConfluentKafkaInstrumentor
-from opentelemetry.instrumentation.utils import unwrap
 
-from otel_cx._arrival import depart
-from otel_cx._context import INHERITED, Holder, State, hang, state_of
+from otel_cx._arrival import Arrival, depart
+from otel_cx._context import INHERITED
 from otel_cx._diagnostics import Reason, count
+from otel_cx.instrumentors._patch import Patch
 from otel_cx.instrumentors._shape import ServingInstrumentor, Told, hand_over
 
-_POLL, _CONSUME = "wrap_poll", "wrap_consume"
-"""What every instrumented consumer calls, however and whenever it was instrumented."""
 _BEGUN: Final = "_otelcx_begun"
 
 
@@ -25,7 +22,10 @@ class ConfluentKafkaCXInstrumentor(ServingInstrumentor):
 
     `identify` and `attempt` get the Message. The official instrumentation links to the sender instead of going on in
     its trace; the attempt that came in the headers goes on all the same. Several messages that are consumed at once are
-    one execution, of nobody's attempt.
+    one execution, of nobody's attempt. How a message was dealt with the loop knows alone: it says so on the step, as in
+    `with checkout.step("confirm") as step`. Which topics are sent the customer's context, `egress_destinations` says.
+
+    Patched is what every instrumented consumer calls, whenever and however it was instrumented.
     """
 
     requires = ("confluent-kafka >= 1.8.2", "opentelemetry-instrumentation-confluent-kafka")
@@ -47,12 +47,14 @@ class ConfluentKafkaCXInstrumentor(ServingInstrumentor):
                 _begin(told, arguments[1], records)
             return records
 
-        wrapt.wrap_function_wrapper(ConfluentKafkaInstrumentor, _POLL, poll)
-        wrapt.wrap_function_wrapper(ConfluentKafkaInstrumentor, _CONSUME, consume)
+        self._patches = [
+            Patch(ConfluentKafkaInstrumentor, "wrap_poll", poll),
+            Patch(ConfluentKafkaInstrumentor, "wrap_consume", consume),
+        ]
 
     def _remove(self) -> None:
-        unwrap(ConfluentKafkaInstrumentor, _POLL)
-        unwrap(ConfluentKafkaInstrumentor, _CONSUME)
+        for patch in self._patches:
+            patch.remove()
 
 
 def _begin(told: Told, consumer: Any, records: Sequence[Any]) -> None:
@@ -61,22 +63,13 @@ def _begin(told: Told, consumer: Any, records: Sequence[Any]) -> None:
             return
         target = told.routes.find_name("queue", str(records[0].topic()))
         if len(records) == 1:
-            arrival = told.arrival(target, records[0])
-            arrival.inherit(_came_with(records[0]))
-            _root_here()
+            arrival = told.arrival(target, records[0], is_message=True)
+            arrival.inherit(lambda: _came_with(records[0]))
         else:
-            arrival = Told(told.routes, None, None).arrival(target, None)
+            arrival = Arrival(target, is_message=True)
         setattr(consumer, _BEGUN, (arrival, hand_over(arrival)))
     except Exception as error:  # noqa: BLE001 - never the application's failure
         count(Reason.INTERNAL, error)
-
-
-def _root_here() -> None:
-    """Makes the process span its own local root: its parent, the span of receiving, is over already."""
-    span = trace.get_current_span()
-    state = state_of(span)
-    if state is not None and span.is_recording() and state.holder.open_root() is None:
-        hang(span, State(Holder(span, state.holder.inherited), state.scope))
 
 
 def _end(consumer: Any) -> None:
@@ -87,10 +80,10 @@ def _end(consumer: Any) -> None:
 
 
 def _came_with(record: Any) -> dict[str, Any]:
-    """Returns the members in a message's headers that are believed."""
-    headers = {
-        str(name): value.decode("latin-1") if isinstance(value, bytes) else str(value)
-        for name, value in record.headers() or ()
-    }
+    """Returns the members in a message's headers that are believed; `baggage` may stand there more than once."""
+    lines: dict[str, list[str]] = {}
+    for name, value in record.headers() or ():
+        lines.setdefault(str(name), []).append(value.decode("latin-1") if isinstance(value, bytes) else str(value))
+    headers = {name: ",".join(values) for name, values in lines.items()}
     members: Any = propagate.extract(headers).get(INHERITED)
     return dict(members or {})

@@ -1,109 +1,218 @@
-"""Celery workers: a task is a step with nothing in its code, in either order, whether spans are nested or linked."""
+"""Celery tasks as steps, beside the official instrumentation: a real worker process, messages in files."""
 
+import json
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from celery import Celery
-from celery.contrib.testing.worker import start_worker
 from opentelemetry.instrumentation.celery import CeleryInstrumentor
 from opentelemetry.trace import SpanKind
+from sdk.instrumentors.celery_worker import QUEUE, TASKS, application, checkout
 
 import otel_cx
-from otel_cx import Settings
+from otel_cx import Settings, semconv
 from otel_cx.instrumentors.celery import CeleryCXInstrumentor
+from otel_cx.pseudonym import Keyring
 from otel_cx.testing import TEST_KEY, Journeys, recording
 
-ROUTES = {"task charge": "checkout/payment"}
-INSIDE = Settings(keys=TEST_KEY, trust="all", egress_destinations=("celery",))
-checkout = otel_cx.journey("checkout")
-
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
-"""Of Celery's own worker for tests."""
-
-
-@contextmanager
-def worked(journeys: Journeys, *, first: str = "theirs", links: bool = False, **told: Any) -> Iterator[Any]:
-    """A worker in a thread, over a broker in memory, with a task that fails as often as it is told."""
-    app = Celery("shop", broker="memory://", backend="cache+memory://")
-    tries: list[int] = []
-
-    @app.task(name="charge", bind=True, max_retries=1, default_retry_delay=0, shared=False)  # type: ignore[untyped-decorator]  # Celery is untyped
-    def charge(task: Any, cart: str, *, fail: bool = False) -> str:
-        tries.append(1)
-        if fail and len(tries) == 1:
-            raise task.retry(exc=LookupError(cart), countdown=0)
-        otel_cx.identify(segment="trial")
-        return cart
-
-    with ExitStack() as stack:
-        for whose in ("theirs", "ours") if first == "theirs" else ("ours", "theirs"):
-            if whose == "theirs":
-                theirs: Any = CeleryInstrumentor()  # type: ignore[no-untyped-call]  # untyped
-                theirs.instrument(tracer_provider=journeys.provider, use_span_links=links)
-                stack.callback(theirs.uninstrument)
-            else:
-                CeleryCXInstrumentor().instrument(**{"routes": ROUTES, **told})
-                stack.callback(CeleryCXInstrumentor().uninstrument)
-        stack.enter_context(start_worker(app, perform_ping_check=False, pool="solo", loglevel="CRITICAL"))
-        yield charge
+KEY = "k1:0123456789abcdef"
+OFFICIAL: Any = CeleryInstrumentor
+EXECUTIONS = len(TASKS) + 1
+"""One of them is tried again."""
+Spans = dict[str, list[dict[str, Any]]]
+"""Consumer spans by the task's name, in order of ending."""
 
 
-def run(task: Any, **keywords: Any) -> str:
-    with checkout.attempt("cart-1"):
-        sent = task.delay("cart-1", **keywords)
-    return str(sent.get(timeout=20, disable_sync_subtasks=False))
+def publish(directory: Path) -> None:
+    """The shop's process, which may send the context to the worker's queue."""
+    with recording(Settings(keys=Keyring.parse(KEY), egress_destinations=(QUEUE,))) as journeys:
+        official = OFFICIAL()
+        official.instrument(tracer_provider=journeys.provider)
+        app = application(directory)
+        with journeys.provider.get_tracer("shop").start_as_current_span("POST /pay"), checkout.attempt("cart-7"):
+            for name in TASKS:
+                app.tasks[f"shop.{name}"].delay()
+        app.close()
+        official.uninstrument()
 
 
-@pytest.mark.parametrize("links", [False, True], ids=["nested", "linked"])
-@pytest.mark.parametrize("first", ["theirs", "ours"])
-def test_a_task_is_the_step_and_goes_on_in_the_attempt_of_the_sender(first: str, links: bool) -> None:
-    with recording(INSIDE) as journeys:
-        with worked(journeys, first=first, links=links) as charge:
-            assert run(charge) == "cart-1"
-        step = journeys.assert_step("checkout/payment", outcome="ok", attempt="cart-1", wait_s=20)
-        assert step.span.kind is SpanKind.CONSUMER
-        assert step.attributes["otelcx.segment"] == "trial"
+def consumed(directory: Path) -> list[dict[str, Any]]:
+    path = directory / "spans.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    spans = [json.loads(line) for line in lines if line.endswith("}")]
+    return [span for span in spans if span["kind"] == "CONSUMER"]
 
 
-def test_each_retry_is_an_execution() -> None:
-    with recording(INSIDE) as journeys:
-        with worked(journeys) as charge:
-            assert run(charge, fail=True) == "cart-1"
-        journeys.assert_step("checkout/payment", count=2, attempt="cart-1", wait_s=20)
+@pytest.fixture(
+    scope="module",
+    params=["theirs parents all", "ours parents all", "theirs links all", "ours links all", "ours parents none"],
+)
+def worked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Spans]:
+    """Everything published and worked off: whose instrumentation was first, parents or links, whom it trusts."""
+    order, links, trust = request.param.split()
+    directory = tmp_path_factory.mktemp("celery")
+    publish(directory)
+    environ = {**os.environ, "OTELCX_TRUST": trust, "OTELCX_KEY": KEY, "OTELCX_EGRESS_DESTINATIONS": QUEUE}
+    environ["PYTHONPATH"] = str(Path(__file__).parents[2])
+    program = Path(__file__).with_name("celery_worker.py")
+    with subprocess.Popen([sys.executable, program, directory, order, links], env=environ, cwd=directory) as worker:
+        deadline = time.monotonic() + 60
+        while len(consumed(directory)) < EXECUTIONS and time.monotonic() < deadline:
+            time.sleep(0.05)
+        worker.kill()  # it has written what the test reads; a warm shutdown takes seconds
+    spans: Spans = {}
+    for span in consumed(directory):
+        spans.setdefault(span["name"].removeprefix("run/shop."), []).append(span)
+    return request.param, spans
 
 
-@pytest.mark.parametrize("settings", [Settings(trust="all"), Settings(egress_destinations=("celery",))])
-def test_a_queue_that_is_not_allowed_or_a_sender_that_is_not_trusted_gives_no_attempt(settings: Settings) -> None:
-    with recording(settings) as journeys:
-        with worked(journeys, links=True) as charge:
-            run(charge)
-        assert journeys.assert_step("checkout/payment", wait_s=20).attempt is None
+def outcomes(spans: list[dict[str, Any]]) -> list[str | None]:
+    return [span["attributes"].get(semconv.STEP_OUTCOME) for span in spans]
 
 
-def test_the_attempt_and_the_customer_can_be_read_off_the_request() -> None:
-    told: dict[str, Any] = {"attempt": lambda request: request.args[0], "identify": lambda _: {"customer": "user-9"}}
-    with recording(Settings(keys=TEST_KEY)) as journeys:
-        with worked(journeys, **told) as charge:
-            run(charge)
-        journeys.assert_step("checkout/payment", attempt="cart-1", customer="user-9", wait_s=20)
+def test_the_consumer_span_of_a_task_is_its_step(worked: tuple[str, Spans]) -> None:
+    _, spans = worked
+    assert {name: {span["attributes"].get(semconv.JOURNEY_STEP) for span in spans[name]} for name in spans} == {
+        name: {name} for name in TASKS
+    }
+
+
+def test_the_attempt_arrives_also_where_spans_are_only_linked(worked: tuple[str, Spans]) -> None:
+    how, spans = worked
+    expected = None if how.endswith("none") else "cart-7"
+    assert {span["attributes"].get(semconv.JOURNEY_ATTEMPT) for found in spans.values() for span in found} == {expected}
+    assert {span["linked"] for found in spans.values() for span in found} == {"links" in how}
+
+
+def test_the_customer_is_read_off_the_request(worked: tuple[str, Spans]) -> None:
+    _, spans = worked
+    customer = Keyring.parse(KEY).pseudonym("user-of-shop.pay")
+    assert [span["attributes"][semconv.CUSTOMER_ID] for span in spans["pay"]] == [customer]
+
+
+def test_each_retry_is_an_execution_and_the_one_that_asked_for_it_failed(worked: tuple[str, Spans]) -> None:
+    _, spans = worked
+    assert outcomes(spans["flaky"]) == ["failed", None]
+    assert spans["flaky"][0]["attributes"][semconv.ERROR_TYPE] == "TimeoutError"
+    assert spans["flaky"][0]["attributes"][semconv.STEP_RECOVERABLE] is True
+
+
+def test_what_leaves_a_task_is_its_outcome(worked: tuple[str, Spans]) -> None:
+    _, spans = worked
+    found = {name: outcomes(spans[name]) for name in ("pay", "declined", "broken", "gone", "said")}
+    assert found == {
+        "pay": [None],
+        "declined": ["rejected"],
+        "broken": ["failed"],
+        "gone": ["cancelled"],
+        "said": ["rejected"],
+    }
+    assert spans["said"][0]["attributes"][semconv.ERROR_TYPE] == "card_declined"
 
 
 def raising(_: Any) -> Any:
     raise RuntimeError("of the callback")
 
 
-def test_callbacks_that_raise_change_no_result() -> None:
+@contextmanager
+def in_place(journeys: Journeys, order: str, **told: Any) -> Iterator[Any]:
+    """An application whose tasks run where they are called (`apply`), as in its own tests."""
+    with ExitStack() as stack:
+        both: dict[str, Any] = {"ours": CeleryCXInstrumentor(), "theirs": OFFICIAL()}
+        for name in sorted(both, key=lambda name: name != order):
+            both[name].instrument(tracer_provider=journeys.provider, **{"routes": {"task pay": "checkout/pay"}, **told})
+            stack.callback(both[name].uninstrument)
+        yield Celery("shop", broker="memory://", set_as_current=False)
+
+
+@pytest.mark.parametrize("order", ["theirs", "ours"])
+def test_a_task_run_in_place_is_the_step_and_not_the_request_around_it(order: str) -> None:
+    routes = {"task pay": "checkout/pay", "task inner": "checkout/inner"}
+    with recording(Settings(keys=TEST_KEY)) as journeys, in_place(journeys, order, routes=routes) as app:
+        tracer = journeys.provider.get_tracer("shop")
+
+        @app.task(name="inner", shared=False)  # type: ignore[untyped-decorator]  # Celery is untyped
+        def inner() -> int:
+            return 2
+
+        @app.task(name="pay", shared=False)  # type: ignore[untyped-decorator]  # Celery is untyped
+        def pay() -> int:
+            return int(inner.apply().get()) + 1
+
+        with tracer.start_as_current_span("POST /pay", kind=SpanKind.SERVER), checkout.attempt("cart-1"):
+            assert pay.apply().get() == 3
+        assert [(step.name, step.attempt, step.span.name) for step in journeys.steps()] == [
+            ("checkout/inner", "cart-1", "run/inner"),
+            ("checkout/pay", "cart-1", "run/pay"),
+        ]
+        assert otel_cx.diagnostics() == {}
+
+
+@pytest.mark.parametrize("order", ["theirs", "ours"])
+def test_callbacks_that_raise_change_no_result(order: str) -> None:
+    with recording() as journeys, in_place(journeys, order, identify=raising, attempt=raising) as app:
+
+        @app.task(name="pay", shared=False)  # type: ignore[untyped-decorator]  # Celery is untyped
+        def pay() -> int:
+            return 3
+
+        assert pay.apply().get() == 3
+        assert [step.name for step in journeys.steps()] == ["checkout/pay"]
+        assert otel_cx.diagnostics() == {"internal": 2}
+
+
+def test_the_attempt_can_be_read_off_the_request() -> None:
+    def by_cart(request: Any) -> str:
+        return f"cart-{request.args[0]}"
+
+    with recording() as journeys, in_place(journeys, "theirs", attempt=by_cart) as app:
+
+        @app.task(name="pay", shared=False)  # type: ignore[untyped-decorator]  # Celery is untyped
+        def pay(cart: int) -> int:
+            return cart
+
+        assert pay.apply((9,)).get() == 9
+        assert [step.attempt for step in journeys.steps()] == ["cart-9"]
+
+
+@pytest.mark.parametrize("order", ["theirs", "ours"])
+def test_uninstrumented_nothing_of_ours_is_left(order: str) -> None:
     with recording() as journeys:
-        with worked(journeys, attempt=raising, identify=raising) as charge:
-            assert run(charge) == "cart-1"
-        journeys.assert_step("checkout/payment", wait_s=20)
-        assert otel_cx.diagnostics()["internal"] == 2
+        with in_place(journeys, order) as app:
+
+            @app.task(name="pay", shared=False)  # type: ignore[untyped-decorator]  # Celery is untyped
+            def pay() -> int:
+                return 3
+
+        official = OFFICIAL()
+        official.instrument(tracer_provider=journeys.provider)
+        try:
+            assert pay.apply().get() == 3
+        finally:
+            official.uninstrument()
+        assert len(journeys.spans) == 1
+        assert journeys.steps() == []
 
 
-def test_uninstrumented_nothing_of_ours_is_left() -> None:
-    with recording(INSIDE) as journeys:
-        with worked(journeys, routes={}) as charge:
-            run(charge)
-        journeys.assert_no_steps()
+def test_without_the_official_instrumentation_tasks_run_and_it_is_counted() -> None:
+    with recording() as journeys:
+        CeleryCXInstrumentor().instrument(routes={"task pay": "checkout/pay"})
+        try:
+            app = Celery("shop", broker="memory://", set_as_current=False)
+
+            @app.task(name="pay", shared=False)  # type: ignore[untyped-decorator]  # Celery is untyped
+            def pay() -> int:
+                return 3
+
+            assert pay.apply().get() == 3
+        finally:
+            CeleryCXInstrumentor().uninstrument()
+        assert journeys.spans == ()
+        assert otel_cx.diagnostics() == {"no_server_span": 1}

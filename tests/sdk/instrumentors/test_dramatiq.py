@@ -1,13 +1,15 @@
 """Dramatiq: a real worker over the broker that dramatiq brings for tests."""
 
 from collections.abc import Iterator
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from typing import Any
 
 import dramatiq
 import pytest
 from dramatiq.brokers.stub import StubBroker
-from opentelemetry.trace import SpanKind
+from dramatiq.middleware import TimeLimitExceeded
+from opentelemetry.trace import SpanKind, StatusCode
 
 import otel_cx
 from otel_cx import Settings, semconv
@@ -128,17 +130,129 @@ def test_callbacks_that_raise_change_no_result() -> None:
         journeys.assert_step("checkout/payment")
 
 
-def test_brokers_made_after_uninstrumenting_have_nothing_of_ours() -> None:
-    with recording() as journeys:
-        with worked(journeys):
-            pass
-        assert not [each for each in StubBroker().middleware if type(each).__module__.startswith("otel_cx")]
+class Declined(Exception):  # noqa: N818 - the customer's side, no error
+    pass
 
 
-@pytest.mark.parametrize("told", [{}])
-def test_told_nothing_it_adds_nothing(told: dict[str, Any]) -> None:
-    DramatiqCXInstrumentor().instrument(**told)
+@contextmanager
+def one_actor(journeys: Journeys, run: Any, **options: Any) -> Iterator[Any]:
+    """A broker made before it is instrumented, with an actor that does what it is told."""
+    broker = StubBroker()
+    actor = dramatiq.actor(actor_name="charge", broker=broker, **{"max_retries": 0, **options})(run)
+    DramatiqCXInstrumentor().instrument(routes=ROUTES)
+    worker = dramatiq.Worker(broker, worker_timeout=10, worker_threads=1)
+    worker.start()
     try:
-        assert not [each for each in StubBroker().middleware if type(each).__module__.startswith("otel_cx")]
+        with journeys.provider.get_tracer("panel").start_as_current_span("POST /pay"), checkout.attempt("cart-1"):
+            yield actor
+        broker.join("default", timeout=20_000, fail_fast=False)
+        worker.join()
     finally:
+        worker.stop()
+        broker.close()
         DramatiqCXInstrumentor().uninstrument()
+
+
+def leaves(error: BaseException) -> Any:
+    def charge() -> None:
+        raise error
+
+    return charge
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (LookupError("x"), "failed"),
+        (TimeLimitExceeded(), "failed"),
+        (Declined(), "rejected"),
+        (CancelledError(), "cancelled"),
+    ],
+)
+def test_what_leaves_an_actor_is_the_outcome(error: BaseException, outcome: str) -> None:
+    with recording(INSIDE) as journeys:
+        with one_actor(journeys, leaves(error), throws=Declined) as actor:
+            actor.send()
+        step = journeys.assert_step("checkout/payment", attempt="cart-1")
+        assert (step.outcome, step.attributes[semconv.ERROR_TYPE]) == (outcome, type(error).__name__)
+        assert (step.span.status.status_code is StatusCode.ERROR) == (outcome == "failed")
+
+
+def test_what_the_application_said_stays() -> None:
+    def charge() -> None:
+        with checkout.step("payment") as step:
+            step.reject("card_declined")
+        raise LookupError
+
+    with recording(INSIDE) as journeys:
+        with one_actor(journeys, charge) as actor:
+            actor.send()
+        assert journeys.assert_step("checkout/payment").attributes[semconv.ERROR_TYPE] == "card_declined"
+
+
+def test_a_failure_that_is_tried_again_is_recoverable_and_the_next_try_follows_from_it() -> None:
+    tries: list[int] = []
+
+    def charge() -> None:
+        tries.append(1)
+        if len(tries) == 1:
+            raise LookupError
+
+    with recording(INSIDE) as journeys:
+        with one_actor(journeys, charge, max_retries=1, min_backoff=1, max_backoff=2) as actor:
+            actor.send()
+        first, second = journeys.steps("checkout/payment")
+        assert (first.outcome, first.attributes[semconv.STEP_RECOVERABLE]) == ("failed", True)
+        assert (second.outcome, second.attempt) == (None, "cart-1")
+        _, again = [span for span in journeys.spans if span.name == "publish default"]
+        assert again.parent is not None
+        assert second.span.parent is not None
+        assert first.span.context is not None
+        assert again.context is not None
+        assert (again.parent.span_id, second.span.parent.span_id) == (first.span.context.span_id, again.context.span_id)
+
+
+def test_a_delayed_message_is_one_of_its_queue() -> None:
+    with recording(INSIDE) as journeys:
+        with one_actor(journeys, lambda: None) as actor:
+            actor.send_with_options(delay=5)
+        journeys.assert_step("checkout/payment", attempt="cart-1")
+        assert otel_cx.diagnostics() == {}
+
+
+class Others(dramatiq.Middleware):
+    """Another instrumentation, which has a span of its own around each run."""
+
+    def __init__(self, journeys: Journeys) -> None:
+        self.tracer = journeys.provider.get_tracer("others")
+
+    def before_process_message(self, _broker: Any, message: Any) -> None:
+        self.opened = self.tracer.start_as_current_span(f"{message.actor_name} process", kind=SpanKind.CONSUMER)
+        self.opened.__enter__()
+
+    def after_process_message(self, *_: Any, **__: Any) -> None:
+        self.opened.__exit__(None, None, None)
+
+
+def test_the_span_of_another_instrumentation_is_the_step_and_none_is_started() -> None:
+    with recording(Settings(keys=TEST_KEY)) as journeys:
+        with one_actor(journeys, leaves(LookupError())) as actor:
+            actor.broker.add_middleware(Others(journeys))
+            actor.send()
+        step = journeys.assert_step("checkout/payment")
+        assert (step.span.name, step.outcome) == ("charge process", "failed")
+        assert not [span for span in journeys.spans if span.name.startswith("run ")]
+
+
+def test_uninstrumented_nothing_of_ours_is_left() -> None:
+    before = vars(dramatiq.Broker)["emit_before"], vars(dramatiq.Broker)["emit_after"]
+    with recording() as journeys, worked(journeys):
+        assert vars(dramatiq.Broker)["emit_before"] is not before[0]
+    assert before == (vars(dramatiq.Broker)["emit_before"], vars(dramatiq.Broker)["emit_after"])
+
+
+def test_told_nothing_it_changes_nothing() -> None:
+    before = vars(dramatiq.Broker)["emit_before"]
+    DramatiqCXInstrumentor().instrument()
+    assert vars(dramatiq.Broker)["emit_before"] is before
+    DramatiqCXInstrumentor().uninstrument()
