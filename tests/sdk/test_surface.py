@@ -26,7 +26,8 @@ def test_examples_in_docstrings_run(module: str) -> None:
 def test_the_public_names_are_these() -> None:
     assert sorted(otel_cx.__all__) == [
         "Attempt", "CXError", "ConfigurationError", "Finding", "InvalidName", "Journey", "MissingDependency",
-        "Settings", "Step", "asgi", "carry", "configure", "diagnostics", "doctor", "identify", "install", "journey", "wsgi",
+        "Settings", "Step", "asgi", "carry", "configure", "diagnostics", "doctor", "identify", "install",
+        "journey", "wsgi",
     ]  # fmt: skip
     for name in otel_cx.__all__:
         assert inspect.getdoc(getattr(otel_cx, name)), name

@@ -7,6 +7,8 @@ from typing import Any
 
 import confluent_kafka
 import pytest
+from opentelemetry import context as otel_context
+from opentelemetry.context import Context
 from opentelemetry.instrumentation.confluent_kafka import ConfluentKafkaInstrumentor
 from opentelemetry.trace import SpanKind
 
@@ -18,6 +20,14 @@ from otel_cx.testing import TEST_KEY, Journeys, recording
 ROUTES = {f"queue orders-{number}": "checkout/confirm" for number in range(100)}
 INSIDE = Settings(keys=TEST_KEY, trust="all", egress_destinations=("orders-*",))
 checkout = otel_cx.journey("checkout")
+
+
+@pytest.fixture(autouse=True)
+def no_place_left() -> Iterator[None]:
+    """The official instrumentation leaves the span of the last message current."""
+    token = otel_context.attach(Context())
+    yield
+    otel_context.detach(token)
 
 
 @pytest.fixture(scope="module")
