@@ -33,7 +33,7 @@ demo: $(STAMP) web ## collector, example hosting platform with real traffic, and
 	@$(BIN)/python -m examples.hosting.demo $(ARGS)
 
 test: $(STAMP) web ## all tests; what is left out for want of a tool is said at the end
-	@$(BIN)/pytest --numprocesses $(PROCESSES) --dist loadgroup --no-loadscope-reorder $(ARGS)
+	@$(BIN)/pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(STAMP) web ## format, lint, types, the direction of imports
 	@$(BIN)/ruff format --check .

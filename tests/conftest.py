@@ -1,21 +1,18 @@
-"""Which tests run beside which. With several processes a file is one process's; what mostly waits begins first.
+"""The order of test files: two processes run them, and the end-to-end tests, which mostly wait, must not meet.
 
-The end-to-end tests, which need the machine nearly to themselves, are one process's together.
+Each of those brings a whole platform; two at once make it slow, and slow is harm. So one begins, and one ends.
 """
 
 import pytest
 
-TOGETHER = "tests/e2e/"
-FIRST = (TOGETHER, "tests/hosting/", "tests/collector/test_running.py")
+FIRST = ("tests/e2e/test_incident.py", "tests/hosting/", "tests/collector/test_running.py")
+LAST = "tests/e2e/"
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_rank)
-    for item in items:
-        file = item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(TOGETHER if file.startswith(TOGETHER) else file))
 
 
 def _rank(item: pytest.Item) -> int:
-    return next((rank for rank, start in enumerate(FIRST) if item.nodeid.startswith(start)), len(FIRST))
+    found = next((rank for rank, start in enumerate(FIRST) if item.nodeid.startswith(start)), len(FIRST))
+    return found + 1 if found == len(FIRST) and item.nodeid.startswith(LAST) else found
