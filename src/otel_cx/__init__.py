@@ -4,8 +4,7 @@ from otel_cx import asgi, wsgi
 from otel_cx._carry import carry
 from otel_cx._context import identify
 from otel_cx._diagnostics import diagnostics
-from otel_cx._doctor import doctor
-from otel_cx._findings import Finding
+from otel_cx._doctor import Finding, doctor
 from otel_cx._install import configure, install
 from otel_cx._journey import Attempt, Journey, journey
 from otel_cx._settings import Settings

@@ -1,71 +1,95 @@
-"""The command line: `otel-cx doctor`, or `python -m otel_cx doctor`. What it finds is found elsewhere."""
+"""The command `otel-cx`: arguments in, exit code out. What is looked at, and how, is in `_doctor`."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Final
 
-from otel_cx import _consultation, _doctor
-from otel_cx._findings import Finding, is_healthy, problem
+from opentelemetry import trace
 
-EPILOG = "Exit code: 0 when no problem was found, 1 when one was."
+from otel_cx._doctor import Finding, doctor
+from otel_cx._doctor.findings import problem
+
+_API: Final = "http://127.0.0.1:8080"
+_EPILOG: Final = """examples:
+  otel-cx doctor --endpoint http://localhost:4317
+  otel-cx doctor --journey checkout --health http://127.0.0.1:13133
+  otel-cx doctor --import shop.app
+  opentelemetry-instrument otel-cx doctor --import shop.app
+
+The exit code is 0 when there is no problem, 1 when there is one, 2 when the arguments are wrong.
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Looks, prints what it found, and answers 0 when there is no problem, else 1."""
-    parser = argparse.ArgumentParser("otel-cx", description="otel-cx, the SDK's tools.")
+    """Runs the command and returns its exit code."""
+    told = _parser().parse_args(arguments)
+    from otel_cx._doctor.text import as_json, as_text, healthy
+
+    findings = list(_findings(told))
+    sys.stdout.write((as_json if told.json else as_text)(findings) + "\n")
+    return 0 if healthy(findings) else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="otel-cx", description="Tools of the otel-cx SDK.")
     commands = parser.add_subparsers(dest="command", required=True)
-    doctor = commands.add_parser(
-        "doctor", help="why does a journey not show up?", description="Why does a journey not show up?", epilog=EPILOG
+    says = "explain why a journey does not show up"
+    command = commands.add_parser(
+        "doctor", help=says, description=says, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    doctor.add_argument("--journey", help="which one is missed")
-    doctor.add_argument(
-        "--endpoint",
-        default=os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-        or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4317"),
-        help="where spans go; default: what OTEL_EXPORTER_OTLP_ENDPOINT says, else %(default)s",
-    )
-    doctor.add_argument("--api", default="http://127.0.0.1:8080", help="the collector's page; default %(default)s")
-    doctor.add_argument(
-        "--import", dest="module", metavar="MODULE", help="import the application, and look at what it set up as well"
-    )
-    doctor.add_argument("--json", action="store_true", help="one JSON array")
-    asked = parser.parse_args(arguments)
-    findings = [
-        *_consultation.packages(),
-        *_consultation.environment(),
-        *_application(asked.module),
-        *_consultation.endpoint(asked.endpoint, _protocol()),
-        *_consultation.collector(asked.api, asked.journey),
-    ]
-    shown = (
-        json.dumps([finding.to_json() for finding in findings], indent=1)
-        if asked.json
-        else "\n".join(str(finding) for finding in findings)
-    )
-    sys.stdout.write(f"{shown}\n")
-    return 0 if is_healthy(findings) else 1
+    add = command.add_argument
+    add("--endpoint", metavar="URL", help="where spans go; by default as OTEL_EXPORTER_OTLP_ENDPOINT has it")
+    add("--protocol", help="grpc or http/protobuf; by default as OTEL_EXPORTER_OTLP_PROTOCOL has it, else grpc")
+    add("--health", metavar="URL", help="the collector's health port, such as http://127.0.0.1:13133")
+    add("--api", metavar="URL", help=f"the collector's web port, asked about --journey; by default {_API}")
+    add("--journey", metavar="NAME", help="the journey that is missing")
+    add("--step", metavar="NAME", action="append", default=[], help="a step of it; may be given several times")
+    add("--import", metavar="MODULE", dest="module", help="import the application, then look at this process")
+    add("--json", action="store_true", help="for programs")
+    command.set_defaults(refuse=command.error)
+    return parser
 
 
-def _protocol() -> str:
-    return (
-        os.environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL") or "grpc"
-    )
+def _findings(told: argparse.Namespace) -> Iterator[Finding]:
+    from otel_cx._doctor import collector, endpoint, environment
+    from otel_cx.exceptions import ConfigurationError
 
-
-def _application(module: str | None) -> list[Finding]:
-    if module is None:
-        return []
-    sys.path.insert(0, os.getcwd())  # noqa: PTH109 - as `python -m` does
+    if told.api and not told.journey:
+        told.refuse("--api needs --journey: the collector is asked about one journey")
+    yield from environment.examine()
+    yield from _application(told.module)
     try:
-        importlib.import_module(module)
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is what is wrong
-        return [problem(f"{module} cannot be imported", f"{type(error).__name__}: {error}", "correct it, or the name")]
-    return _doctor.doctor()
+        target = endpoint.target_of(os.environ, told.endpoint, told.protocol)
+    except ConfigurationError as error:
+        cure = "Correct it in --endpoint, --protocol or the variables of the exporter."
+        yield problem("endpoint-unusable", str(error), "", cure)
+    else:
+        yield from endpoint.examine(target)
+    if told.health:
+        yield from collector.health(told.health)
+    if told.journey:
+        yield from collector.journey(told.api or _API, told.journey, tuple(told.step), os.environ)
+
+
+def _application(module: str | None) -> Iterator[Finding]:
+    """Looks at this process, when it is an application's: one was imported, or instrumented around the command."""
+    if module is None and isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+        return
+    if module is not None:
+        sys.path.insert(0, os.getcwd())  # noqa: PTH109 - as `python -m` does, which a console script does not
+        try:
+            importlib.import_module(module.partition(":")[0])
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the application's start says is told
+            cure = "Make it importable here: python -c 'import ...' must succeed."
+            said = f"{type(error).__name__}: {error}"
+            yield problem("import-failed", f"{module!r} cannot be imported.", said, cure)
+            return
+    yield from doctor()
 
 
 if __name__ == "__main__":

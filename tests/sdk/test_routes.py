@@ -16,7 +16,7 @@ import pytest
 from aiohttp import ClientSession, web
 from fastapi import FastAPI
 from flask import Flask
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from opentelemetry.instrumentation.aiohttp_server import AioHttpServerInstrumentor
 from opentelemetry.instrumentation.falcon import FalconInstrumentor
@@ -442,6 +442,7 @@ except otel_cx.MissingDependency as error:
 # Robustness
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # the first text in a fresh checkout makes Unicode's tables
 @given(
     st.dictionaries(
         st.sampled_from(["http.method", "http.route", "http.target", "url.path", "rpc.service", "rpc.method", "x"]),

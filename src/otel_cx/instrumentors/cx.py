@@ -32,6 +32,8 @@ class CXConfiguration:
     egress_destinations: list[str] | None = None
     cluster_suffixes: list[str] | None = None
     routes: dict[str, str] | None = None
+    exact: bool | None = None
+    exact_endpoint: str | None = None
     routes_file: str | None = None
     """As `OTELCX_ROUTES_FILE`; its rules come after `routes`."""
     key_file: str | None = None
