@@ -60,7 +60,8 @@ def worked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     directory = tmp_path_factory.mktemp("celery")
     publish(directory)
     environ = {**os.environ, "OTELCX_TRUST": trust, "OTELCX_KEY": KEY, "OTELCX_EGRESS_DESTINATIONS": QUEUE}
-    environ["PYTHONPATH"] = str(Path(__file__).parents[2])
+    environ["PYTHONPATH"] = os.pathsep.join(sys.path)  # the same code as here, installed or not
+    environ.pop("DJANGO_SETTINGS_MODULE", None)  # of a test before: Celery would set Django up
     program = Path(__file__).with_name("celery_worker.py")
     with subprocess.Popen([sys.executable, program, directory, order, links], env=environ, cwd=directory) as worker:
         deadline = time.monotonic() + 60
