@@ -44,6 +44,7 @@ def publish(recorded: Journeys, directory: Path) -> None:
 def worked(directory: Path, trust: str) -> dict[str, dict[str, Any]]:
     """Returns the attributes of the worker's spans by kind, once the task is done."""
     environ = {**os.environ, "OTELCX_TRUST": trust, "OTELCX_KEY": KEY}
+    environ.pop("DJANGO_SETTINGS_MODULE", None)  # of a test before: Celery would set Django up
     path = directory / "spans.jsonl"
     program = Path(__file__).with_name("celery_app.py")
     with subprocess.Popen([sys.executable, program, "worker", directory], env=environ, cwd=directory) as worker:

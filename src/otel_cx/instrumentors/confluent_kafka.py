@@ -28,7 +28,8 @@ class ConfluentKafkaCXInstrumentor(ServingInstrumentor):
     Patched is what every instrumented consumer calls, whenever and however it was instrumented.
     """
 
-    requires = ("confluent-kafka >= 1.8.2", "opentelemetry-instrumentation-confluent-kafka")
+    # Before 0.61b0 closing an instrumented consumer raised, whether we were there or not.
+    requires = ("confluent-kafka >= 1.8.2", "opentelemetry-instrumentation-confluent-kafka >= 0.61b0")
 
     def _put(self, told: Told) -> None:
         def poll(wrapped: Callable[..., Any], _: object, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:

@@ -7,9 +7,8 @@ from typing import Any
 
 import confluent_kafka
 import pytest
-from opentelemetry import context as otel_context
-from opentelemetry.context import Context
-from opentelemetry.instrumentation.confluent_kafka import ConfluentKafkaInstrumentor
+from opentelemetry.instrumentation.confluent_kafka import AutoInstrumentedConsumer, ConfluentKafkaInstrumentor
+from opentelemetry.instrumentation.utils import unwrap
 from opentelemetry.trace import SpanKind
 
 import otel_cx
@@ -55,6 +54,8 @@ def instrumented(journeys: Journeys, *, first: str = "theirs", **told: Any) -> I
             if whose == "theirs":
                 theirs: Any = ConfluentKafkaInstrumentor()
                 theirs.instrument(tracer_provider=journeys.provider)
+                stack.callback(unwrap, AutoInstrumentedConsumer, "consume")  # it leaves these two wrapped, and the next
+                stack.callback(unwrap, AutoInstrumentedConsumer, "close")  # instrument() would wrap them once more
                 stack.callback(theirs.uninstrument)
             else:
                 ConfluentKafkaCXInstrumentor().instrument(**{"routes": ROUTES, **told})
@@ -232,4 +233,6 @@ def test_uninstrumented_nothing_of_ours_is_left(broker: str, topic: str) -> None
                 made.poll(0)
         finally:
             theirs.uninstrument()
+            for name in ("consume", "close"):
+                unwrap(AutoInstrumentedConsumer, name)
         journeys.assert_no_steps()
