@@ -21,14 +21,6 @@ INSIDE = Settings(keys=TEST_KEY, trust="all", egress_destinations=("orders-*",))
 checkout = otel_cx.journey("checkout")
 
 
-@pytest.fixture(autouse=True)
-def no_place_left() -> Iterator[None]:
-    """The official instrumentation leaves the span of the last message current."""
-    token = otel_context.attach(Context())
-    yield
-    otel_context.detach(token)
-
-
 @pytest.fixture(scope="module")
 def broker() -> Iterator[str]:
     """The address of a broker; it lives as long as the client that it is a part of."""
