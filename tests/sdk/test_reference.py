@@ -20,7 +20,7 @@ def section(title: str) -> str:
 
 def test_the_examples_run_as_they_stand() -> None:
     blocks = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 5
     subprocess.run([sys.executable, "-W", "error", "-c", "\n".join(blocks)], check=True, timeout=60)
 
 
