@@ -3,7 +3,12 @@
 Each of those brings a whole platform; two at once make it slow, and slow is harm. So one begins, and one ends.
 """
 
+import os
+
 import pytest
+
+os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
+"""logfire, here to be measured beside, would import itself and the SDK into every process that has pydantic."""
 
 FIRST = ("tests/e2e/test_incident.py", "tests/hosting/", "tests/collector/test_running.py")
 LAST = "tests/e2e/"

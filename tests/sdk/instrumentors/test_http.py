@@ -9,6 +9,7 @@ from http.client import HTTPConnection
 from typing import Any, NamedTuple
 
 import pytest
+from django.conf import settings
 from opentelemetry.instrumentation.aiohttp_server import AioHttpServerInstrumentor
 from opentelemetry.instrumentation.django import DjangoInstrumentor
 from opentelemetry.instrumentation.falcon import FalconInstrumentor
@@ -27,8 +28,12 @@ from otel_cx.instrumentors.flask import FlaskCXInstrumentor
 from otel_cx.instrumentors.starlette import StarletteCXInstrumentor
 from otel_cx.testing import TEST_KEY, Journeys, RecordedStep, recording
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sdk.instrumentors.django_settings")
-from otel_cx.instrumentors.django import DjangoCXInstrumentor
+os.environ["DJANGO_SETTINGS_MODULE"] = "sdk.instrumentors.django_settings"
+assert (
+    settings.ROOT_URLCONF
+)  # read now, and not left to the programs that other tests start: Celery would set Django up
+del os.environ["DJANGO_SETTINGS_MODULE"]
+from otel_cx.instrumentors.django import DjangoCXInstrumentor  # noqa: E402 - Django reads its settings once
 
 pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class _InstrumentedApplication:DeprecationWarning")
 """aiohttp's word on the official instrumentation."""
