@@ -7,6 +7,7 @@ it dispatches nothing.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any, Final
@@ -197,8 +198,35 @@ def take_message() -> Arrival | None:
     return None if arrival is None or arrival.taken or not arrival.is_message else arrival
 
 
+def answer(ask: Callable[..., Any] | None, thing: object) -> Any:
+    """Returns what a callback says of a request, message or task; None, counted, when it raises."""
+    try:
+        return None if ask is None else ask(thing)
+    except Exception as error:  # noqa: BLE001 - never the application's failure
+        count(Reason.INTERNAL, error)
+        return None
+
+
+async def awaited_answer(ask: Callable[..., Any] | None, thing: object) -> Any:
+    """Returns the same of a callback that may be asynchronous."""
+    try:
+        found = answer(ask, thing)
+        return await found if inspect.isawaitable(found) else found
+    except Exception as error:  # noqa: BLE001 - never the application's failure
+        count(Reason.INTERNAL, error)
+        return None
+
+
 def arrive(arrival: Arrival) -> Token[Arrival | None] | None:
-    """Hands over to the span the middleware runs in; with none, lets the arrival wait until `depart`."""
+    """Hands over to the span that is open; with none, lets the arrival wait until `depart`. Never raises."""
+    try:
+        return _handed_over(arrival)
+    except Exception as error:  # noqa: BLE001 - never the application's failure
+        count(Reason.INTERNAL, error)
+        return None
+
+
+def _handed_over(arrival: Arrival) -> Token[Arrival | None] | None:
     context = otel_context.get_current()
     span = trace.get_current_span(context)
     state = state_of(span)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from otel_cx._arrival import Arrival, Identity, arrive, depart
+from otel_cx._arrival import Arrival, Identity, arrive, awaited_answer, depart
 from otel_cx._attempt_ids import Issued, checked, in_cookies, token
 from otel_cx._diagnostics import Reason, count
 from otel_cx._routes import Routes, RouteTable
@@ -51,20 +50,17 @@ class CXMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        arrival, waiting = Arrival(), None
+        arrival = Arrival()
         try:
             arrival = Arrival(self._routes.find(scope["method"], _path(scope)))
-            attempt = await _answer(self._attempt, scope)
+            attempt = await awaited_answer(self._attempt, scope)
             if isinstance(attempt, Issued):
                 send = _setting_cookie(send, attempt.set_cookie)
                 attempt = str(attempt)
-            arrival.tell(attempt, await _answer(self._identify, scope))
+            arrival.tell(attempt, await awaited_answer(self._identify, scope))
         except Exception as error:  # noqa: BLE001 - never the application's failure
             count(Reason.INTERNAL, error)
-        try:
-            waiting = arrive(arrival)
-        except Exception as error:  # noqa: BLE001 - never the application's failure
-            count(Reason.INTERNAL, error)
+        waiting = arrive(arrival)
         try:
             await self.app(scope, receive, send)
         except BaseException as error:
@@ -121,12 +117,3 @@ def _path(scope: Scope) -> str:
     """Returns the path below the place where the application is mounted, as routes are written."""
     path, root = str(scope["path"]), str(scope.get("root_path", ""))
     return path[len(root) :] if root and path.startswith(root + "/") else path
-
-
-async def _answer(ask: Callable[[Scope], Any] | None, scope: Scope) -> Any:
-    try:
-        answer = None if ask is None else ask(scope)
-        return await answer if inspect.isawaitable(answer) else answer
-    except Exception as error:  # noqa: BLE001 - never the application's failure
-        count(Reason.INTERNAL, error)
-        return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from otel_cx._arrival import Arrival, Identity, arrive, depart
+from otel_cx._arrival import Arrival, Identity, answer, arrive, depart
 from otel_cx._attempt_ids import Issued, checked, in_cookies, token
 from otel_cx._diagnostics import Reason, count
 from otel_cx._routes import Routes, RouteTable
@@ -45,20 +45,17 @@ class CXMiddleware:
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Serves one request; the body is the application's, untouched."""
-        arrival, waiting = Arrival(), None
+        arrival = Arrival()
         try:
             arrival = Arrival(self._routes.find(environ["REQUEST_METHOD"], environ.get("PATH_INFO") or "/"))
-            attempt = _answer(self._attempt, environ)
+            attempt = answer(self._attempt, environ)
             if isinstance(attempt, Issued):
                 start_response = _setting_cookie(start_response, attempt.set_cookie)
                 attempt = str(attempt)
-            arrival.tell(attempt, _answer(self._identify, environ))
+            arrival.tell(attempt, answer(self._identify, environ))
         except Exception as error:  # noqa: BLE001 - never the application's failure
             count(Reason.INTERNAL, error)
-        try:
-            waiting = arrive(arrival)
-        except Exception as error:  # noqa: BLE001 - never the application's failure
-            count(Reason.INTERNAL, error)
+        waiting = arrive(arrival)
         try:
             return self.app(environ, start_response)
         finally:
@@ -99,11 +96,3 @@ def _setting_cookie(start_response: Callable[..., Any], set_cookie: str) -> Call
         return start_response(status, [*headers, ("Set-Cookie", set_cookie)], *exc_info)
 
     return starting
-
-
-def _answer(ask: Callable[[Environ], Any] | None, environ: Environ) -> Any:
-    try:
-        return None if ask is None else ask(environ)
-    except Exception as error:  # noqa: BLE001 - never the application's failure
-        count(Reason.INTERNAL, error)
-        return None

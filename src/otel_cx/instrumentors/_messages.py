@@ -12,12 +12,11 @@ from opentelemetry import context as otel_context
 from opentelemetry import propagate, trace
 from opentelemetry.trace import SpanKind, StatusCode
 
-from otel_cx._arrival import Arrival, depart, is_free_consumer
+from otel_cx._arrival import Arrival, arrive, depart, is_free_consumer
 from otel_cx._context import leave
 from otel_cx._diagnostics import Reason, count
 from otel_cx._settings import runtime
 from otel_cx._step import is_cancellation
-from otel_cx.instrumentors._shape import hand_over
 
 
 class _Spanned:
@@ -72,7 +71,7 @@ class Work(_Spanned):
         self._arrival = arrival
         if not (alone and is_free_consumer(trace.get_current_span())):
             self.start(name, SpanKind.CONSUMER, attributes, propagate.extract(headers))
-        self._waiting = hand_over(arrival)
+        self._waiting = arrive(arrival)
 
     def failed(self, error: BaseException, rejects: tuple[type[BaseException], ...] = ()) -> None:
         """An exception left the handler; of a class in `rejects` it is the customer's side."""

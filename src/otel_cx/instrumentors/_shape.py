@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 from otel_cx import trust
-from otel_cx._arrival import Arrival, arrive
+from otel_cx._arrival import Arrival, answer, awaited_answer
 from otel_cx._diagnostics import Reason, count
 from otel_cx._routes import RouteTable, Target
 from otel_cx.exceptions import MissingDependency
@@ -49,41 +48,14 @@ class Told(NamedTuple):
         return arrival
 
 
-def answer(ask: Callable[..., Any] | None, thing: object) -> Any:
-    """Returns what a callback answers; None, counted, when it raises."""
-    try:
-        return None if ask is None else ask(thing)
-    except Exception as error:  # noqa: BLE001 - never the application's failure
-        count(Reason.INTERNAL, error)
-        return None
-
-
 async def awaited_arrival(told: Told, target: Target | None, thing: object) -> Arrival:
     """Returns the arrival of `thing`, whose callbacks may be asynchronous. Never raises."""
     arrival = Arrival(target)
     try:
-        arrival.tell(await _awaited(told.attempt, thing), await _awaited(told.identify, thing))
+        arrival.tell(await awaited_answer(told.attempt, thing), await awaited_answer(told.identify, thing))
     except Exception as error:  # noqa: BLE001 - never the application's failure
         count(Reason.INTERNAL, error)
     return arrival
-
-
-async def _awaited(ask: Callable[..., Any] | None, thing: object) -> Any:
-    try:
-        found = answer(ask, thing)
-        return await found if inspect.isawaitable(found) else found
-    except Exception as error:  # noqa: BLE001 - never the application's failure
-        count(Reason.INTERNAL, error)
-        return None
-
-
-def hand_over(arrival: Arrival) -> Any:
-    """Hands `arrival` to the span that is open, or lets it wait for one; returns what `depart` takes. Never raises."""
-    try:
-        return arrive(arrival)
-    except Exception as error:  # noqa: BLE001 - never the application's failure
-        count(Reason.INTERNAL, error)
-        return None
 
 
 def _given(ask: Callable[..., Any] | None, make: Callable[..., Any]) -> Callable[..., Any] | None:

@@ -11,8 +11,8 @@ from aiohttp.web_middlewares import middleware
 from aiohttp.web_request import Request
 from opentelemetry.instrumentation.utils import unwrap
 
-from otel_cx._arrival import depart
-from otel_cx.instrumentors._shape import ServingInstrumentor, Told, awaited_arrival, hand_over
+from otel_cx._arrival import arrive, depart
+from otel_cx.instrumentors._shape import ServingInstrumentor, Told, awaited_arrival
 
 
 class AioHttpServerCXInstrumentor(ServingInstrumentor):
@@ -42,7 +42,7 @@ def _middleware(told: Told) -> Any:
     @middleware
     async def serve(request: Request, handler: Callable[[Request], Any]) -> Any:
         arrival = await awaited_arrival(told, told.routes.find(request.method, request.path), request)
-        waiting = hand_over(arrival)
+        waiting = arrive(arrival)
         try:
             return await handler(request)
         except BaseException as error:

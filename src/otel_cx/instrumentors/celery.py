@@ -8,10 +8,10 @@ from typing import Any, Final
 from celery import signals
 from opentelemetry import propagate
 
-from otel_cx._arrival import Arrival, depart
+from otel_cx._arrival import Arrival, arrive, depart
 from otel_cx._context import INHERITED
 from otel_cx._diagnostics import Reason, count
-from otel_cx.instrumentors._shape import ServingInstrumentor, Told, hand_over
+from otel_cx.instrumentors._shape import ServingInstrumentor, Told
 
 _ARRIVAL: Final = "_otelcx_arrival"
 _HEADERS: Final = ("baggage", "traceparent", "tracestate")
@@ -50,7 +50,7 @@ class CeleryCXInstrumentor(ServingInstrumentor):
             target = self._told.routes.find_name("task", task.name)
             arrival = self._told.arrival(target, request, is_message=True)
             arrival.inherit(lambda: _came_with(request))
-            setattr(request, _ARRIVAL, (arrival, hand_over(arrival)))
+            setattr(request, _ARRIVAL, (arrival, arrive(arrival)))
         except Exception as error:  # noqa: BLE001 - never the application's failure
             count(Reason.INTERNAL, error)
 

@@ -8,11 +8,11 @@ from typing import Any, Final
 from opentelemetry import propagate
 from opentelemetry.instrumentation.confluent_kafka import ConfluentKafkaInstrumentor
 
-from otel_cx._arrival import Arrival, depart
+from otel_cx._arrival import Arrival, arrive, depart
 from otel_cx._context import INHERITED
 from otel_cx._diagnostics import Reason, count
 from otel_cx.instrumentors._patch import Patch
-from otel_cx.instrumentors._shape import ServingInstrumentor, Told, hand_over
+from otel_cx.instrumentors._shape import ServingInstrumentor, Told
 
 _BEGUN: Final = "_otelcx_begun"
 
@@ -68,7 +68,7 @@ def _begin(told: Told, consumer: Any, records: Sequence[Any]) -> None:
             arrival.inherit(lambda: _came_with(records[0]))
         else:
             arrival = Arrival(target, is_message=True)
-        setattr(consumer, _BEGUN, (arrival, hand_over(arrival)))
+        setattr(consumer, _BEGUN, (arrival, arrive(arrival)))
     except Exception as error:  # noqa: BLE001 - never the application's failure
         count(Reason.INTERNAL, error)
 

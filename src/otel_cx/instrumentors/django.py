@@ -9,8 +9,8 @@ import wrapt
 from django.core.handlers.base import BaseHandler
 from opentelemetry.instrumentation.utils import unwrap
 
-from otel_cx._arrival import depart
-from otel_cx.instrumentors._shape import ServingInstrumentor, Told, awaited_arrival, hand_over
+from otel_cx._arrival import arrive, depart
+from otel_cx.instrumentors._shape import ServingInstrumentor, Told, awaited_arrival
 
 _SYNC, _ASYNC = "get_response", "get_response_async"
 """What both kinds of handler ask for a response; every middleware is inside."""
@@ -38,7 +38,7 @@ def _sync(told: Told) -> Callable[..., Any]:
     def respond(wrapped: Callable[..., Any], _handler: object, arguments: tuple[Any, ...], _: dict[str, Any]) -> Any:
         request = arguments[0]
         arrival = told.arrival(told.routes.find(request.method, request.path_info), request)
-        waiting = hand_over(arrival)
+        waiting = arrive(arrival)
         try:
             return wrapped(request)
         finally:
@@ -53,7 +53,7 @@ def _async(told: Told) -> Callable[..., Any]:
     ) -> Any:
         request = arguments[0]
         arrival = await awaited_arrival(told, told.routes.find(request.method, request.path_info), request)
-        waiting = hand_over(arrival)
+        waiting = arrive(arrival)
         try:
             return await wrapped(request)
         except BaseException as error:

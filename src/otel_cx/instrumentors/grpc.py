@@ -9,11 +9,11 @@ from typing import Any, Final, cast
 import grpc
 import grpc.aio
 
-from otel_cx._arrival import Arrival, depart
+from otel_cx._arrival import Arrival, arrive, depart
 from otel_cx._diagnostics import Reason, count
 from otel_cx.instrumentors._grpc_client import patched_channels
 from otel_cx.instrumentors._patch import Patch
-from otel_cx.instrumentors._shape import ServingInstrumentor, Told, awaited_arrival, hand_over
+from otel_cx.instrumentors._shape import ServingInstrumentor, Told, awaited_arrival
 from otel_cx.trust import told_later
 
 _PLACE: Final = 2
@@ -162,7 +162,7 @@ class _Call:
         self._arrival = arrived()
 
     def __enter__(self) -> None:
-        self._waiting = hand_over(self._arrival)
+        self._waiting = arrive(self._arrival)
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         try:
