@@ -16,15 +16,6 @@ if TYPE_CHECKING:
 
 _HTTP: Final = ("http.response.status_code", "http.status_code")
 _RPC: Final = ("rpc.response.status_code", "rpc.grpc.status_code")
-_CANCELLED: Final = ("CancelledError", "CancelledException", "AbortError")
-_RPC_NAMES: Final = (
-    "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
-    "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED",
-    "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
-)  # fmt: skip
-_RPC_FAILED: Final = (
-    "UNKNOWN", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +60,16 @@ class RecordedStep:
         if self.outcome in semconv.OUTCOMES:
             return str(self.outcome)
         http, rpc = _http(_first(self.attributes, _HTTP)), _rpc(_first(self.attributes, _RPC))
-        if http == 499 or rpc == "CANCELLED" or any(kind.endswith(_CANCELLED) for kind in self._error_types()):
+        if (
+            http == 499
+            or rpc == "CANCELLED"
+            or any(kind.endswith(semconv.CANCELLED_TYPES) for kind in self._error_types())
+        ):
             return "cancelled"
         if http >= 400:
             return "failed" if http >= 500 or http == 429 else "rejected"
         if rpc not in {"", "OK"}:
-            return "failed" if rpc in _RPC_FAILED else "rejected"
+            return "failed" if rpc in semconv.GRPC_FAILED else "rejected"
         return "failed" if self.span.status.status_code is StatusCode.ERROR else "ok"
 
     @property
@@ -119,6 +114,6 @@ def _http(code: Any) -> int:
 
 def _rpc(code: Any) -> str:
     name = str(code).upper()
-    if name.isascii() and name.isdigit() and len(name) <= 2 and int(name) < len(_RPC_NAMES):
-        return _RPC_NAMES[int(name)]
-    return name if name in _RPC_NAMES else ""
+    if name.isascii() and name.isdigit() and len(name) <= 2 and int(name) < len(semconv.GRPC_CODES):
+        return semconv.GRPC_CODES[int(name)]
+    return name if name in semconv.GRPC_CODES else ""

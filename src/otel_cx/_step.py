@@ -15,7 +15,6 @@ from otel_cx._values import runtime_value
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
-_CANCELLED: Final = ("CancelledError", "CancelledException", "AbortError")
 _TRIO_CANCELLED: Final = "Cancelled"
 
 
@@ -177,4 +176,7 @@ def _described(error: BaseException) -> str:
 
 def is_cancellation(error: BaseException) -> bool:
     """Tells whether an exception means that the caller went away, by the names of the wire vocabulary and trio's."""
-    return any(kind.__name__.endswith(_CANCELLED) or kind.__name__ == _TRIO_CANCELLED for kind in type(error).__mro__)
+    return any(
+        kind.__name__.endswith(semconv.CANCELLED_TYPES) or kind.__name__ == _TRIO_CANCELLED
+        for kind in type(error).__mro__
+    )

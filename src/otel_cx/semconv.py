@@ -43,6 +43,33 @@ WORKFLOW_TYPES: Final = ("interactive", "batch", "webhook")
 REVENUE_CLASSES: Final = ("new", "expansion", "renewal", "usage", "none")
 OUTCOMES: Final = ("ok", "failed", "rejected", "cancelled")
 
+CANCELLED_TYPES: Final = ("CancelledError", "CancelledException", "AbortError")
+"""What the name of an exception ends with that means its caller went away."""
+GRPC_CODES: Final = (
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+)
+"""Status codes by number. https://grpc.io/docs/guides/status-codes/"""
+GRPC_FAILED: Final = frozenset(
+    {"UNKNOWN", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
+)
+"""The codes that are the server's failure; but for OK and CANCELLED the others are the caller's side."""
+
 CONTEXT: Final = (JOURNEY_NAME, JOURNEY_ATTEMPT, *DIMENSIONS.values(), CUSTOMER_ID, ACCOUNT_ID)
 """What stands on every span of a journey and may travel as baggage; never step, within or money."""
 

@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 import grpc
 import grpc.aio
 
+from otel_cx import semconv
 from otel_cx._arrival import Arrival, arrive, depart
 from otel_cx._diagnostics import Reason, count
 from otel_cx.instrumentors._grpc_client import patched_channels
@@ -19,10 +20,6 @@ from otel_cx.trust import told_later
 _PLACE: Final = 2
 """Of `interceptors` among the arguments of `grpc.server` and `grpc.aio.server`."""
 _OFFICIAL: Final = "opentelemetry.instrumentation.grpc"
-_FAILED: Final = (
-    "UNKNOWN", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS",
-)  # fmt: skip
-"""The codes that are our failure, as the vocabulary has them; others are the caller's side."""
 
 
 class GrpcCXInstrumentor(ServingInstrumentor):
@@ -216,7 +213,9 @@ def _conclude(arrival: Arrival, error: BaseException | None, context: Any) -> No
             arrival.ended("cancelled", "CANCELLED")
     elif isinstance(error, grpc.aio.AbortError) or type(error) is Exception:
         code = getattr(context.code(), "name", "UNKNOWN")
-        arrival.ended("failed" if code in _FAILED else "cancelled" if code == "CANCELLED" else "rejected", code)
+        arrival.ended(
+            "failed" if code in semconv.GRPC_FAILED else "cancelled" if code == "CANCELLED" else "rejected", code
+        )
     else:
         arrival.left_by(error)
 

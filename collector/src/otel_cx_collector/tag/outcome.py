@@ -29,32 +29,8 @@ GAVE_UP: Final = "gave_up"
 _UNEVENTFUL: Final = ATTRIBUTES - {semconv.STEP_RECOVERABLE, HTTP_STATUS}
 """Without any of these, most spans are judged by their HTTP status and their own alone."""
 _OUTCOMES: Final[dict[Scalar, Outcome]] = {outcome.value: outcome for outcome in Outcome}
-_CANCELLED_TYPES: Final = ("CancelledError", "CancelledException", "AbortError")
 _CLIENT_CLOSED_REQUEST: Final = 499
 _TOO_MANY_REQUESTS: Final = 429
-_GRPC: Final = (
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-)
-"""Status codes by number. https://grpc.io/docs/guides/status-codes/"""
-_GRPC_FAILED: Final = frozenset(
-    {"UNKNOWN", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
-)
 _RECOVERABLE: Final = frozenset(
     {"408", "425", "429", "502", "503", "504", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "UNAVAILABLE"}
 )
@@ -137,9 +113,9 @@ def _http(code: Scalar) -> int:
 def _grpc(code: Scalar) -> str:
     """Name of a gRPC status given by number or name; empty when it is none (other RPC systems have their own)."""
     name = text(code).upper()
-    if name.isascii() and name.isdigit() and len(name) <= 2 and int(name) < len(_GRPC):
-        return _GRPC[int(name)]
-    return name if name in _GRPC else ""
+    if name.isascii() and name.isdigit() and len(name) <= 2 and int(name) < len(semconv.GRPC_CODES):
+        return semconv.GRPC_CODES[int(name)]
+    return name if name in semconv.GRPC_CODES else ""
 
 
 def _outcome(signs: _Signs, status: int) -> Outcome:
@@ -147,7 +123,7 @@ def _outcome(signs: _Signs, status: int) -> Outcome:
     if (
         http == _CLIENT_CLOSED_REQUEST
         or grpc == "CANCELLED"
-        or (signs.error_types and any(each.endswith(_CANCELLED_TYPES) for each in signs.error_types))
+        or (signs.error_types and any(each.endswith(semconv.CANCELLED_TYPES) for each in signs.error_types))
     ):
         return Outcome.CANCELLED
     if http >= 500 or http == _TOO_MANY_REQUESTS:
@@ -155,7 +131,7 @@ def _outcome(signs: _Signs, status: int) -> Outcome:
     if http >= 400:
         return Outcome.REJECTED
     if grpc and grpc != "OK":
-        return Outcome.FAILED if grpc in _GRPC_FAILED else Outcome.REJECTED
+        return Outcome.FAILED if grpc in semconv.GRPC_FAILED else Outcome.REJECTED
     return Outcome.FAILED if status == STATUS_ERROR else Outcome.OK
 
 
