@@ -1,6 +1,7 @@
-"""Spans of messages, for libraries that no official instrumentation covers. It knows no library.
+"""Messages: what came in their headers, and spans for libraries that no official instrumentation covers.
 
-Where another instrumentation certainly has its span open for the message, that one is used and none is started.
+It knows no library. Where another instrumentation certainly has its span open for the message, that one is used and
+none is started.
 """
 
 from __future__ import annotations
@@ -13,10 +14,16 @@ from opentelemetry import propagate, trace
 from opentelemetry.trace import SpanKind, StatusCode
 
 from otel_cx._arrival import Arrival, arrive, depart, is_free_consumer
-from otel_cx._context import leave
+from otel_cx._context import INHERITED, Attributes, leave
 from otel_cx._diagnostics import Reason, count
 from otel_cx._settings import runtime
 from otel_cx._step import is_cancellation
+
+
+def members_in(headers: Mapping[str, str]) -> Attributes:
+    """Returns the members in a message's headers that are believed."""
+    members: Any = propagate.extract(headers).get(INHERITED)
+    return dict(members or {})
 
 
 class _Spanned:

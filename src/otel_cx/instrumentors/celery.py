@@ -6,11 +6,10 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from celery import signals
-from opentelemetry import propagate
 
 from otel_cx._arrival import Arrival, arrive, depart
-from otel_cx._context import INHERITED
 from otel_cx._diagnostics import Reason, count
+from otel_cx.instrumentors._messages import members_in
 from otel_cx.instrumentors._shape import ServingInstrumentor, Told
 
 _ARRIVAL: Final = "_otelcx_arrival"
@@ -49,7 +48,7 @@ class CeleryCXInstrumentor(ServingInstrumentor):
             request = task.request
             target = self._told.routes.find_name("task", task.name)
             arrival = self._told.arrival(target, request, is_message=True)
-            arrival.inherit(lambda: _came_with(request))
+            arrival.inherit(lambda: members_in(_headers(request)))
             setattr(request, _ARRIVAL, (arrival, arrive(arrival)))
         except Exception as error:  # noqa: BLE001 - never the application's failure
             count(Reason.INTERNAL, error)
@@ -86,8 +85,6 @@ def _arrival_of(request: Any) -> Arrival | None:
     return None if begun is None else begun[0]
 
 
-def _came_with(request: Any) -> dict[str, Any]:
-    """Returns the members that came with the task's message and are believed."""
-    headers = {name: value for name in _HEADERS if isinstance(value := getattr(request, name, None), str)}
-    members: Any = propagate.extract(headers).get(INHERITED)
-    return dict(members or {})
+def _headers(request: Any) -> dict[str, str]:
+    """Returns the headers of the task's message that a propagator reads."""
+    return {name: value for name in _HEADERS if isinstance(value := getattr(request, name, None), str)}

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from opentelemetry import propagate
 from opentelemetry.instrumentation.confluent_kafka import ConfluentKafkaInstrumentor
 
 from otel_cx._arrival import Arrival, arrive, depart
-from otel_cx._context import INHERITED
 from otel_cx._diagnostics import Reason, count
+from otel_cx.instrumentors._messages import members_in
 from otel_cx.instrumentors._patch import Patch
 from otel_cx.instrumentors._shape import ServingInstrumentor, Told
 
@@ -65,7 +64,7 @@ def _begin(told: Told, consumer: Any, records: Sequence[Any]) -> None:
         target = told.routes.find_name("queue", str(records[0].topic()))
         if len(records) == 1:
             arrival = told.arrival(target, records[0], is_message=True)
-            arrival.inherit(lambda: _came_with(records[0]))
+            arrival.inherit(lambda: members_in(_headers(records[0])))
         else:
             arrival = Arrival(target, is_message=True)
         setattr(consumer, _BEGUN, (arrival, arrive(arrival)))
@@ -80,11 +79,9 @@ def _end(consumer: Any) -> None:
         depart(*begun)
 
 
-def _came_with(record: Any) -> dict[str, Any]:
-    """Returns the members in a message's headers that are believed; `baggage` may stand there more than once."""
+def _headers(record: Any) -> dict[str, str]:
+    """Returns a message's headers as a propagator reads them; `baggage` may stand there more than once."""
     lines: dict[str, list[str]] = {}
     for name, value in record.headers() or ():
         lines.setdefault(str(name), []).append(value.decode("latin-1") if isinstance(value, bytes) else str(value))
-    headers = {name: ",".join(values) for name, values in lines.items()}
-    members: Any = propagate.extract(headers).get(INHERITED)
-    return dict(members or {})
+    return {name: ",".join(values) for name, values in lines.items()}
