@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 INSTALLED: Final = "_otelcx_installed"
 """Attribute of a tracer provider that holds our span processor."""
-_EXACT: Final = "_otelcx_exact"
+EXACT: Final = "_otelcx_exact"
 """Attribute of one that sends exact steps."""
 _configured: list[tuple[object, TracerProvider]] = []
 
@@ -72,10 +72,10 @@ def _decided(settings: Settings | None, exact: bool | None) -> Settings:
 def _count_exactly(provider: TracerProvider, settings: Settings) -> None:
     from otel_cx.exact import ExactProcessor, otlp_exporter, sample_exactly
 
-    if getattr(provider, _EXACT, None) is None:
+    if getattr(provider, EXACT, None) is None:
         processor = ExactProcessor(otlp_exporter(settings.exact_endpoint))
         provider.add_span_processor(processor)
-        setattr(provider, _EXACT, processor)
+        setattr(provider, EXACT, processor)
     sample_exactly(provider)
 
 

@@ -10,6 +10,7 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
+from otel_cx import semconv
 from otel_cx._doctor.findings import Finding, note, ok, problem
 
 TIMEOUT_S: Final = 10.0
@@ -19,7 +20,6 @@ SHOWN: Final = 10
 RANGE: Final = "24h"
 """How far back it is asked when a journey was last seen."""
 
-_UNTRIED: Final = "unset"
 _CURES: Final = {
     "unknown_journey": "Add the journey to the inventory, or correct its name in the code.",
     "unknown_step": "Add the step to its journey in the inventory, or correct its name in the code.",
@@ -177,10 +177,10 @@ def _unmapped(traffic: list[dict[str, Any]]) -> Iterator[Finding]:
 def _environment(inventory: Mapping[str, Any], env: Mapping[str, str]) -> Iterator[Finding]:
     pairs = (item.partition("=") for item in env.get("OTEL_RESOURCE_ATTRIBUTES", "").split(","))
     told = {name.strip(): value.strip() for name, _, value in pairs}
-    here = told.get("deployment.environment.name", _UNTRIED)
+    here = told.get(semconv.ENVIRONMENT, semconv.UNSET)
     judged = inventory["environments"]
     if here not in judged:
-        cure = "Add it to `environments` in the inventory, or set deployment.environment.name to one of them."
+        cure = f"Add it to `environments` in the inventory, or set {semconv.ENVIRONMENT} to one of them."
         what = f"Steps of the environment {here!r} are stored and not judged."
         yield problem("environment-not-judged", what, f"judged: {', '.join(judged)}", cure)
 

@@ -7,17 +7,15 @@ from typing import Any, Final
 
 from opentelemetry import propagate, trace
 
+from otel_cx import semconv
 from otel_cx._diagnostics import Reason, diagnostics
 from otel_cx._doctor.findings import Finding, note, ok, problem
-from otel_cx._install import INSTALLED
+from otel_cx._install import EXACT, INSTALLED
 from otel_cx._route_rules import rules_of
 from otel_cx._settings import runtime
 
 HEADERS: Final = ("traceparent", "baggage")
 """What a propagator must carry, so that a journey and its trace go on in the next service."""
-
-_EXACT: Final = "_otelcx_exact"
-"""Attribute of a provider that sends every step, whatever the sampler decides."""
 
 _CURES: Final = {
     "invalid_name": "Use the names of the inventory; a name made of a customer's data is none.",
@@ -84,8 +82,8 @@ def _resource(provider: Any) -> Iterator[Finding]:
         cure = "Set OTEL_SERVICE_NAME; rules of the inventory with a service never match without."
         yield note("no-service-name", "The service has no name.", service or "service.name is not set", cure)
     else:
-        environment = attributes.get("deployment.environment.name", "unset")
-        yield ok("resource", "The service has a name.", f"{service}, deployment.environment.name {environment}")
+        environment = attributes.get(semconv.ENVIRONMENT, semconv.UNSET)
+        yield ok("resource", "The service has a name.", f"{service}, {semconv.ENVIRONMENT} {environment}")
 
 
 def _export(provider: Any) -> Iterator[Finding]:
@@ -115,7 +113,7 @@ def _sampling(provider: Any) -> Iterator[Finding]:
     sampler = provider.sampler
     said = sampler.get_description()
     share = share_of(sampler)
-    if getattr(provider, _EXACT, None) is not None:
+    if getattr(provider, EXACT, None) is not None:
         yield ok("exact", "Every step is sent, whatever is sampled.", said)
     elif share == 0:
         cure = "Set OTEL_TRACES_SAMPLER=parentbased_always_on, or OTELCX_EXACT=true."
