@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 Identity = Mapping[str, Any] | None
 """What `identify=` of a middleware returns: the keyword arguments of `otel_cx.identify`, or None."""
 
+ENTRANCES: Final = (SpanKind.SERVER, SpanKind.CONSUMER)
+"""The kinds of span that take one."""
+
 _TAKEN: Final = "_otelcx_taken"
 """On the span of a message or task that has its arrival; the next one's, run in place inside it, is another's."""
 

@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
 from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
 
 from otel_cx import semconv
+from otel_cx._arrival import ENTRANCES
 from otel_cx._context import SCOPE, is_in_journey
 from otel_cx._diagnostics import Reason, count
 from otel_cx.exceptions import MissingDependency
@@ -35,7 +36,6 @@ BATCH: Final = 512
 DELAY_MS: Final = 1_000.0
 """Longest wait for others to be sent with."""
 
-_ENTRANCES: Final = (SpanKind.SERVER, SpanKind.CONSUMER)
 _EXITS: Final = (SpanKind.CLIENT, SpanKind.PRODUCER)
 
 
@@ -71,7 +71,7 @@ class ExactSampler(Sampler):
 
 
 def _is_needed(parent_context: Context | None, kind: SpanKind | None) -> bool:
-    if kind in _ENTRANCES:
+    if kind in ENTRANCES:
         return True
     try:
         context = otel_context.get_current() if parent_context is None else parent_context
@@ -149,13 +149,13 @@ class _Sending(SpanExporter):
     def __init__(self, make: Callable[[], SpanExporter], done: Callable[[int], None]) -> None:
         self._make = make
         self._done = done
-        self._exporter: SpanExporter | None = make()  # so that what is not installed is told at the start
+        self._exporter = make()  # so that what is not installed is told at the start
         self._process_id = os.getpid()
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Sends a batch; the exporter itself tries again as OTLP says."""
         try:
-            if self._process_id != os.getpid() or self._exporter is None:
+            if self._process_id != os.getpid():
                 self._exporter, self._process_id = self._make(), os.getpid()
             result = self._exporter.export(spans)
         except Exception as error:  # noqa: BLE001 - an exporter's failure is ours to count
@@ -169,7 +169,7 @@ class _Sending(SpanExporter):
 
     def shutdown(self) -> None:
         """Ends the exporter, if it is this process's."""
-        if self._exporter is not None and self._process_id == os.getpid():
+        if self._process_id == os.getpid():
             self._exporter.shutdown()
 
 

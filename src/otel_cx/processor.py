@@ -14,7 +14,7 @@ from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk.trace import SpanProcessor
 
 from otel_cx import semconv
-from otel_cx._arrival import Arrival, take_arrival, take_message
+from otel_cx._arrival import ENTRANCES, Arrival, take_arrival, take_message
 from otel_cx._context import (
     SCOPE,
     Attributes,
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan, Span
 
 _NOTHING: Final[Attributes] = {}
-_TAKING: Final = (trace.SpanKind.SERVER, trace.SpanKind.CONSUMER)
 
 
 class CXSpanProcessor(SpanProcessor):
@@ -65,7 +64,7 @@ class CXSpanProcessor(SpanProcessor):
                 above = _state_in(scope, context, above)
             hang(span, above)
             stamp(span, above.stamp())
-            if span.kind in _TAKING:
+            if span.kind in ENTRANCES:
                 arrival = take_message() if span.kind is trace.SpanKind.CONSUMER else None
                 _take(span, above, arrival, self.routes)
         except Exception as error:  # noqa: BLE001 - never the application's failure
@@ -87,7 +86,7 @@ class CXSpanProcessor(SpanProcessor):
         holder.journey = carried.get(semconv.JOURNEY_NAME)
         holder.attempt = carried.get(semconv.JOURNEY_ATTEMPT)
         stamp(span, carried)
-        if span.kind in _TAKING:
+        if span.kind in ENTRANCES:
             if not self._saw_propagator:
                 self._saw_propagator = True
                 check_propagator()
