@@ -1,9 +1,6 @@
 """An attempt goes on in a Celery worker: the real packages, a real worker process, messages in files."""
 
 import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +9,7 @@ from typing import Any
 import pytest
 from opentelemetry.instrumentation.celery import CeleryInstrumentor
 from sdk.celery_app import application
+from sdk.celery_files import SPANS, worker
 
 import otel_cx
 from otel_cx import Settings, semconv
@@ -43,15 +41,12 @@ def publish(recorded: Journeys, directory: Path) -> None:
 
 def worked(directory: Path, trust: str) -> dict[str, dict[str, Any]]:
     """Returns the attributes of the worker's spans by kind, once the task is done."""
-    environ = {**os.environ, "OTELCX_TRUST": trust, "OTELCX_KEY": KEY}
-    environ.pop("DJANGO_SETTINGS_MODULE", None)  # of a test before: Celery would set Django up
-    path = directory / "spans.jsonl"
-    program = Path(__file__).with_name("celery_app.py")
-    with subprocess.Popen([sys.executable, program, "worker", directory], env=environ, cwd=directory) as worker:
+    path = directory / SPANS
+    with worker(Path(__file__).with_name("celery_app.py"), directory, OTELCX_TRUST=trust, OTELCX_KEY=KEY) as working:
         deadline = time.monotonic() + 30
         while not (path.exists() and '"run/deploy"' in path.read_text()) and time.monotonic() < deadline:
             time.sleep(0.05)
-        worker.kill()  # it has written what the test reads; a warm shutdown takes seconds
+        working.kill()
     return {span["kind"]: span["attributes"] for span in map(json.loads, path.read_text().splitlines())}
 
 

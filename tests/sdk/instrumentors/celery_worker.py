@@ -1,23 +1,20 @@
 """A shop's tasks over kombu's file-system transport. Not a test.
 
 Run as `python celery_worker.py DIRECTORY ORDER LINKS`, it works until told to stop and writes the spans it ends to
-DIRECTORY/spans.jsonl.
+DIRECTORY.
 """
 
-import json
 import sys
-from collections.abc import Sequence
 from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any
 
 from celery import Celery
 from opentelemetry.instrumentation.celery import CeleryInstrumentor
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace import TracerProvider
+from sdk import celery_files
 
 import otel_cx
-from otel_cx import Settings
 from otel_cx.instrumentors.celery import CeleryCXInstrumentor
 
 QUEUE = "payments"
@@ -32,16 +29,7 @@ class Declined(Exception):  # noqa: N818 - the customer's side, no error
 
 
 def application(directory: Path) -> Celery:
-    queues = directory / "queues"
-    queues.mkdir(exist_ok=True)
-    app = Celery("shop", broker="filesystem://")
-    app.conf.broker_transport_options = {
-        "data_folder_in": str(queues),
-        "data_folder_out": str(queues),
-        "control_folder": str(directory / "control"),
-    }
-    app.conf.task_default_queue = QUEUE
-    app.conf.worker_hijack_root_logger = False
+    app = celery_files.application("shop", QUEUE, directory)
     declare(app)
     return app
 
@@ -77,26 +65,6 @@ def declare(app: Celery) -> None:
         raise RuntimeError("and then")
 
 
-class Lines(SpanExporter):
-    """Writes a line for each span."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        with self.path.open("a") as file:
-            for span in spans:
-                line = {
-                    "name": span.name,
-                    "kind": span.kind.name,
-                    "status": span.status.status_code.name,
-                    "linked": bool(span.links),
-                    "attributes": dict(span.attributes or {}),
-                }
-                file.write(json.dumps(line, default=str) + "\n")
-        return SpanExportResult.SUCCESS
-
-
 def instrument(provider: TracerProvider, order: str, links: str) -> None:
     both: dict[str, Any] = {"ours": CeleryCXInstrumentor(), "theirs": CeleryInstrumentor()}  # type: ignore[no-untyped-call]  # untyped
     for name in sorted(both, key=lambda name: name != order):
@@ -109,12 +77,8 @@ def instrument(provider: TracerProvider, order: str, links: str) -> None:
 
 
 def work(directory: Path, order: str, links: str) -> None:
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(Lines(directory / "spans.jsonl")))
-    otel_cx.install(provider, Settings.from_env())
-    instrument(provider, order, links)
-    app = application(directory)
-    app.worker_main(["worker", "--pool=solo", "--loglevel=CRITICAL", "--without-mingle", "-Q", QUEUE])
+    instrument(celery_files.tracing(directory), order, links)
+    celery_files.work(application(directory), QUEUE)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,6 @@
 
 import inspect
 import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,6 +12,7 @@ import pytest
 from celery import Celery
 from opentelemetry.instrumentation.celery import CeleryInstrumentor
 from opentelemetry.trace import SpanKind
+from sdk.celery_files import SPANS, worker
 from sdk.instrumentors.celery_worker import QUEUE, TASKS, application, checkout
 
 import otel_cx
@@ -47,7 +45,7 @@ def publish(directory: Path) -> None:
 
 
 def consumed(directory: Path) -> list[dict[str, Any]]:
-    path = directory / "spans.jsonl"
+    path = directory / SPANS
     lines = path.read_text().splitlines() if path.exists() else []
     spans = [json.loads(line) for line in lines if line.endswith("}")]
     return [span for span in spans if span["kind"] == "CONSUMER"]
@@ -62,15 +60,13 @@ def worked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     order, links, trust = request.param.split()
     directory = tmp_path_factory.mktemp("celery")
     publish(directory)
-    environ = {**os.environ, "OTELCX_TRUST": trust, "OTELCX_KEY": KEY, "OTELCX_EGRESS_DESTINATIONS": QUEUE}
-    environ["PYTHONPATH"] = os.pathsep.join(sys.path)  # the same code as here, installed or not
-    environ.pop("DJANGO_SETTINGS_MODULE", None)  # of a test before: Celery would set Django up
+    settings = {"OTELCX_TRUST": trust, "OTELCX_KEY": KEY, "OTELCX_EGRESS_DESTINATIONS": QUEUE}
     program = Path(__file__).with_name("celery_worker.py")
-    with subprocess.Popen([sys.executable, program, directory, order, links], env=environ, cwd=directory) as worker:
+    with worker(program, directory, order, links, **settings) as working:
         deadline = time.monotonic() + 60
         while len(consumed(directory)) < EXECUTIONS and time.monotonic() < deadline:
             time.sleep(0.05)
-        worker.kill()  # it has written what the test reads; a warm shutdown takes seconds
+        working.kill()
     spans: Spans = {}
     for span in consumed(directory):
         spans.setdefault(span["name"].removeprefix("run/shop."), []).append(span)
