@@ -16,7 +16,7 @@ from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
 from opentelemetry.instrumentation.requests import RequestsInstrumentor
 from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
-from sdk.serving import wsgi_server
+from sdk.serving import Service, wsgi_server
 
 import otel_cx
 from otel_cx import Settings, semconv, trust
@@ -31,27 +31,6 @@ Client = Callable[..., object]
 checkout = otel_cx.journey("checkout")
 OURS = (RequestsCXInstrumentor, HTTPXCXInstrumentor, AioHttpClientCXInstrumentor)
 OFFICIAL = (RequestsInstrumentor, HTTPXClientInstrumentor, AioHttpClientInstrumentor)
-
-
-class Service:
-    """Keeps the `baggage` header of each request, also of those it is sent as a proxy; sends /there on elsewhere."""
-
-    def __init__(self, elsewhere: str = "") -> None:
-        self.baggage: list[str | None] = []
-        self.elsewhere = elsewhere
-
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
-        self.baggage.append(environ.get("HTTP_BAGGAGE"))
-        if environ["PATH_INFO"] == "/there":
-            start_response("302 Found", [("location", self.elsewhere), ("content-length", "0")])
-        else:
-            start_response("200 OK", [("content-length", "0")])
-        return [b""]
-
-    @property
-    def told(self) -> list[bool]:
-        """Of each request, whether it carried anything of ours."""
-        return [semconv.PREFIX in (line or "") for line in self.baggage]
 
 
 def with_requests(url: str, headers: dict[str, str] | None = None, proxy: str | None = None) -> None:

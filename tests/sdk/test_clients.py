@@ -10,29 +10,13 @@ import pytest
 import requests
 from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
 from opentelemetry.instrumentation.requests import RequestsInstrumentor
-from sdk.serving import wsgi_server
+from sdk.serving import Service, wsgi_server
 
 import otel_cx
 from otel_cx import Settings, semconv, trust
 from otel_cx.testing import TEST_KEY, Journeys, recording
 
 checkout = otel_cx.journey("checkout")
-
-
-class Service:
-    """Keeps the `baggage` header of each request; sends /there on to another server."""
-
-    def __init__(self, elsewhere: str = "") -> None:
-        self.baggage: list[str | None] = []
-        self.elsewhere = elsewhere
-
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
-        self.baggage.append(environ.get("HTTP_BAGGAGE"))
-        if environ["PATH_INFO"] == "/there":
-            start_response("302 Found", [("location", self.elsewhere), ("content-length", "0")])
-        else:
-            start_response("200 OK", [("content-length", "0")])
-        return [b""]
 
 
 def with_requests(url: str) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -13,12 +12,13 @@ import grpc.aio
 import pytest
 from opentelemetry.instrumentation.grpc import GrpcAioInstrumentorServer, GrpcInstrumentorServer
 from opentelemetry.trace import SpanKind
+from sdk.serving import one_step
 
 import otel_cx
 from otel_cx import Settings, semconv
 from otel_cx.instrumentors.grpc import GrpcCXInstrumentor
 from otel_cx.pseudonym import Keyring
-from otel_cx.testing import TEST_KEY, Journeys, RecordedStep, recording
+from otel_cx.testing import TEST_KEY, Journeys, recording
 
 METHODS = ("UnaryUnary", "UnaryStream", "StreamUnary", "StreamStream")
 ROUTES = {f"shop.Checkout/{name}": f"checkout/{name.lower()}" for name in (*METHODS, "Fail")}
@@ -138,14 +138,6 @@ def served(kind: str, journeys: Journeys, *, first: str = "theirs", **told: Any)
                 GrpcCXInstrumentor().instrument(**{"routes": ROUTES, **told})
                 stack.callback(GrpcCXInstrumentor().uninstrument)
         yield stack.enter_context(SERVERS[kind]())
-
-
-def one_step(journeys: Journeys) -> RecordedStep:
-    deadline = time.monotonic() + 20
-    while not journeys.steps() and time.monotonic() < deadline:
-        time.sleep(0.005)
-    [step] = journeys.steps()
-    return step
 
 
 def call(channel: grpc.Channel, method: str, *headers: tuple[str, str]) -> Any:

@@ -12,10 +12,11 @@ import grpc
 import grpc.aio
 import pytest
 from opentelemetry.instrumentation.grpc import GrpcAioInstrumentorServer, GrpcInstrumentorServer
+from sdk.serving import one_step
 
 import otel_cx
 from otel_cx.instrumentors.grpc import GrpcCXInstrumentor
-from otel_cx.testing import Journeys, RecordedStep, recording
+from otel_cx.testing import Journeys, recording
 
 PAY = "/shop.Checkout/Pay"
 ROUTES = {"shop.Checkout/Pay": "checkout/payment"}
@@ -65,14 +66,6 @@ def serve_in_loop(handler: Any, call: Callable[[Any], Any], *arguments: Any) -> 
                 await server.stop(0)
 
     return asyncio.run(main())
-
-
-def one_step(journeys: Journeys) -> RecordedStep:
-    deadline = time.monotonic() + TIMEOUT
-    while not journeys.steps() and time.monotonic() < deadline:
-        time.sleep(0.005)
-    [step] = journeys.steps()
-    return step
 
 
 CODES = [

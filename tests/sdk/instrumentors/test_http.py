@@ -18,6 +18,7 @@ from opentelemetry.instrumentation.flask import FlaskInstrumentor
 from opentelemetry.instrumentation.starlette import StarletteInstrumentor
 from opentelemetry.trace import SpanKind
 from sdk.instrumentors import shops
+from sdk.serving import one_step
 
 import otel_cx
 from otel_cx import semconv
@@ -26,7 +27,7 @@ from otel_cx.instrumentors.falcon import FalconCXInstrumentor
 from otel_cx.instrumentors.fastapi import FastAPICXInstrumentor
 from otel_cx.instrumentors.flask import FlaskCXInstrumentor
 from otel_cx.instrumentors.starlette import StarletteCXInstrumentor
-from otel_cx.testing import TEST_KEY, Journeys, RecordedStep, recording
+from otel_cx.testing import TEST_KEY, Journeys, recording
 
 os.environ["DJANGO_SETTINGS_MODULE"] = "sdk.instrumentors.django_settings"
 assert (
@@ -101,15 +102,6 @@ def send(url: str, path: str, method: str = "POST", **headers: str) -> Reply:
         with connection.getresponse() as answer:
             told = [(name.lower(), value) for name, value in answer.getheaders() if name.lower() != "date"]
             return Reply(answer.status, told, answer.read())
-
-
-def one_step(journeys: Journeys) -> RecordedStep:
-    """The server span ends a moment after the client has its answer."""
-    deadline = time.monotonic() + 20
-    while not journeys.steps() and time.monotonic() < deadline:
-        time.sleep(0.005)
-    [step] = journeys.steps()
-    return step
 
 
 def attempt_of(request: Any) -> str | None:
