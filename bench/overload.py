@@ -9,7 +9,6 @@ their own, and memory is read from /proc.
 import argparse
 import itertools
 import json
-import os
 import select
 import signal
 import socket
@@ -383,10 +382,12 @@ def big_clients(
     return [_outcomes(process) for process in running]
 
 
-def _client(*order: object) -> subprocess.Popen[bytes]:
-    *most, first, threads = order
-    words = [sys.executable, __file__, "--client", json.dumps([*most, int(str(first)) << 30, threads])]
-    return subprocess.Popen(words, stdout=subprocess.PIPE, env=os.environ)
+def _client(
+    source: str, port: int, rate: float, seconds: float, spans: int, steps: int, block: int, threads: int
+) -> subprocess.Popen[bytes]:
+    """A process that offers batches numbered from ``block`` << 30, where no other client's are."""
+    order = json.dumps([source, port, rate, seconds, spans, steps, block << 30, threads])
+    return subprocess.Popen([sys.executable, __file__, "--client", order], stdout=subprocess.PIPE)
 
 
 def _outcomes(process: subprocess.Popen[bytes]) -> Outcomes:
