@@ -136,7 +136,7 @@ class Connection:
                 b"POST /v1/traces HTTP/1.1\r\nHost: collector\r\nContent-Type: application/x-protobuf\r\n"
                 b"Content-Length: %d\r\n\r\n" % len(body)
             )
-            view = memoryview(body)
+            view, sent = memoryview(body), 0
             for at in range(0, len(body), PIECE):
                 if select.select([wire], [], [], 0)[0]:
                     break
