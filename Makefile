@@ -42,6 +42,7 @@ check: $(STAMP) web ## format, lint, types, the direction of imports
 	@$(BIN)/lint-imports
 
 bench: $(STAMP) ## the benchmarks; bench/README.md says what each figure means
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --group bench
 	@$(BIN)/pytest bench --benchmark-only --benchmark-columns=min,median,iqr,rounds $(ARGS)
 
 format: $(STAMP) ## format and fix what can be fixed

@@ -8,7 +8,7 @@ import os
 import pytest
 
 os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
-"""logfire, here to be measured beside, would import itself and the SDK into every process that has pydantic."""
+"""After `make bench` logfire is here too, and would import itself and the SDK into every process that has pydantic."""
 
 FIRST = ("tests/e2e/test_incident.py", "tests/hosting/", "tests/collector/test_running.py")
 LAST = "tests/e2e/"
